@@ -1,0 +1,45 @@
+# Each target suffices alone on a fresh machine: it makes .venv, installs, and runs. Needs Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help test e2e demo lint install clean
+
+help:
+	@echo 'make demo     the whole method at nano scale, offline; the report lies in demo-run/'
+	@echo 'make test     style, types and the fast tests'
+	@echo 'make e2e      the slow tests: the method from end to end at reduced size'
+	@echo 'make lint     style and types alone'
+	@echo 'make install  .venv with everything that the above need'
+	@echo 'make clean    remove .venv, caches and demo-run/'
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+e2e: install
+	$(BIN)/python -m pytest -m slow
+
+demo: install
+	$(BIN)/desta2 demo -o demo-run
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+install: $(INSTALLED)
+
+# Installs again only when pyproject.toml changed. A .venv without pip (half made, or uv's) gets one.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'error: desta2 needs Python 3.11 or newer, and $(PYTHON) is' \
+	    "$$($(PYTHON) -V 2>/dev/null || echo missing)"': run "make PYTHON=/path/to/python3.11 ..."' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+	  echo 'error: $(PYTHON) cannot make a virtual environment: install its venv module,' \
+	    'or run "make PYTHON=/path/to/another/python ..."' >&2; exit 1; }
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[synth,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo-run .mypy_cache .pytest_cache .ruff_cache .hypothesis
