@@ -1,0 +1,491 @@
+"""The records that flow between the stages, and the JSON-lines files that hold them.
+
+Trade-off: a record is strict about the fields that it knows (a wrong type is an error, never converted) and
+open about those that it does not know (kept as they are), so that a corpus may carry what it likes but a
+misread number cannot reach a seed transcript. Files are read line by line; only the ids stay in memory
+(some 200 bytes each), because an id that occurs twice would make "finished" mean nothing later on.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticSerializationError, from_json
+
+from desta2.errors import AudioError, InputError, RecordError
+
+logger = logging.getLogger(__name__)
+
+PARTIAL = ".partial"  # suffix of a file that a journal is still writing
+_JSONL = re.compile(r"\.jsonl(\.gz|\.zst)?$")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
+_LINE_BITS = 40  # a place is file index and line number in one integer: a third of a tuple's memory
+
+
+def _unwritable(value: Any) -> tuple[str, str] | None:
+    """Find the first part of `value` that JSON in UTF-8 cannot hold: (where, what), or None."""
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return "", f"text with the lone surrogate U+{ord(value[error.start]):04X}, expected valid Unicode"
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ("", f"given {value}, expected a finite number")
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, dict):
+        items = value.items()
+        for key in value:
+            if not isinstance(key, str):
+                return "", f"given the key {_short(key)}, expected keys that are text"
+            if found := _unwritable(key):
+                return "", f"a key is {found[1]}"
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return "", f"given {_short(value)} ({type(value).__name__}), expected a plain JSON value"
+    for key, part in items:
+        if found := _unwritable(part):
+            return f"[{key!r}]{found[0]}", found[1]
+    return None
+
+
+def _check_json(value: Any) -> Any:
+    if found := _unwritable(value):
+        raise ValueError(f"at {found[0]}: {found[1]}" if found[0] else found[1])
+    return value
+
+
+Json = Annotated[Any, AfterValidator(_check_json)]
+"""Any value that JSON can hold: finite numbers, valid Unicode, lists, and objects with text keys."""
+Text = Annotated[str, AfterValidator(_check_json)]  # pydantic's own str lets lone surrogates in
+Seconds = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Fields(BaseModel):
+    """Strict about known fields, keeping unknown ones; dumps leave out what is empty."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Json]
+
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        known = type(self).model_fields
+        return {k: v for k, v in dump(self).items() if k not in known or (v is not None and v != {})}
+
+
+class Segment(_Fields):
+    """One speaker's turn inside a clip, `start` and `end` in seconds from the clip's start.
+
+    `start == end` is allowed, unlike in a clip: seed transcripts count whole seconds, so a turn of half a
+    second reads `[00:00:03 - 00:00:03]` and must still be a segment.
+    """
+
+    start: Seconds
+    end: Seconds
+    text: Text | None = None
+    speaker: Text | None = None
+    attributes: dict[Text, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"given start {self.start} and end {self.end}, expected start <= end")
+        return self
+
+
+class Record(_Fields):
+    """What every line of a file has: an id that is unique in the file and stable from run to run."""
+
+    id: Name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the record as plain values, without known fields that are None or an empty dict.
+
+        Raises RecordError where a field was set to a wrong type after the record was made.
+        """
+        try:
+            return self.model_dump(warnings="error")
+        except PydanticSerializationError as error:
+            reason = " ".join(str(error).split())
+            raise RecordError(f"record {self.id!r} cannot be written: {reason}") from error
+
+
+class Clip(Record):
+    """A piece of audio and what is known about it.
+
+    `audio` is a path (see `resolve_audio`) or URI; `start`, `end` and `duration` are seconds; `attributes`
+    are the corpus's labels; `measured` are numbers with their unit in the key, such as `f0_median_hz`.
+    """
+
+    audio: Name
+    start: Seconds | None = None
+    end: Seconds | None = None
+    duration: Annotated[float, Field(gt=0)] | None = None
+    text: Text | None = None
+    language: Text | None = None
+    speaker: Text | None = None
+    source: Text | None = None
+    attributes: dict[Text, Text] = Field(default_factory=dict)
+    measured: dict[Text, float] = Field(default_factory=dict)
+    segments: list[Segment] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise ValueError(f"given start {self.start or 0.0} and end {self.end}, expected start < end")
+        return self
+
+
+class Seed(Clip):
+    """A clip with its seed transcript."""
+
+    seed: Text
+    seed_format: Literal["v2", "v2.5"]
+
+
+class Provenance(_Fields):
+    """How a response came to be. Only a self-generated pair knows everything, so most may be missing."""
+
+    llm: Name
+    prompt: Text
+    revision: Text | None = None
+    fingerprint: Text | None = None
+    sampling: dict[Text, Json] = Field(default_factory=dict)
+    seed_format: Literal["v2", "v2.5"] | None = None
+    desta2_version: Text | None = None
+    time: Text | None = None  # ISO 8601, UTC
+
+
+class Pair(Record):
+    """A training pair: `messages` in DeSTA2.5's form, and the LLM's own `response` to the seed transcript."""
+
+    messages: list[dict[Text, Json]]
+    response: Text
+    seed: Text
+    provenance: Provenance
+
+
+class Prediction(Record):
+    """A model's answer to one benchmark item; `label` is the expected answer where there is one."""
+
+    task: Name
+    instruction: Text
+    response: Text
+    label: Text | None = None
+    audio: Text | None = None
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that could not be used; `str()` gives "path:LINE: reason"."""
+
+    path: Path
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}"
+
+
+def record_id(record: Record | Mapping[str, Any]) -> str:
+    """Give the id of a record or of plain fields; RecordError where it is not a text or is empty."""
+    key = record.id if isinstance(record, Record) else record.get("id")
+    if not isinstance(key, str) or not key:
+        raise RecordError(f"given a record with the id {_short(key)}, expected a text that is not empty")
+    return key
+
+
+def to_line(record: Record | Mapping[str, Any]) -> bytes:
+    """Write a record, or plain fields, as one line of UTF-8 JSON with its newline.
+
+    Raises RecordError, naming the record and the place, for what JSON cannot hold: NaN, infinities, lone
+    surrogates, keys that are not text, objects of other types.
+    """
+    fields = record.to_dict() if isinstance(record, Record) else dict(record)
+    if found := _unwritable(fields):
+        where = f"at {found[0]}: " if found[0] else ""
+        raise RecordError(f"record {_short(fields.get('id'))} cannot be written: {where}{found[1]}")
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def parse_line(line: bytes, model: type[AnyRecord]) -> AnyRecord:
+    """Read one line; RecordError says which field is wrong, what was given and what was expected."""
+    try:
+        fields = from_json(line.rstrip(b"\r\n"), allow_inf_nan=False)
+    except ValueError as error:
+        reason = str(error).replace(" at line 1 column", ", at column")
+        raise RecordError(
+            f"not valid JSON in UTF-8: {reason}; given {_short(line.decode(errors='replace'))}"
+        ) from None
+    if not isinstance(fields, dict):
+        raise RecordError(f"given {_short(fields)}, expected the JSON object of a {model.__name__}")
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise RecordError(_explain(error, model)) from None
+
+
+def _explain(error: ValidationError, model: type[Record]) -> str:
+    problems = error.errors(include_url=False)
+    first, more = problems[0], len(problems) - 1
+    place = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ").replace("Input should", "expected it to", 1)
+    if first["type"] == "missing":
+        text = f"field '{place}' is missing, a {model.__name__} needs it"
+    elif first["type"] == "value_error":  # our own message: it already says what was given
+        text = f"field '{place}': {reason}" if place else reason
+    else:
+        text = f"field '{place}': given {_short(first['input'])}, {reason}"
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def read_records(
+    path: str | Path, model: type[AnyRecord], *, skip_bad: bool = False, bad: list[BadLine] | None = None
+) -> Iterator[AnyRecord]:
+    """Read the records of a `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file, or of a folder of such parts.
+
+    With `skip_bad`, lines that do not fit (an id seen before included) are left out, counted in the log and
+    listed in `bad`; otherwise the first one raises RecordError "path:LINE: reason". Blank lines are nothing.
+    A file that cannot be decompressed to its end raises in both cases. InputError for a missing path, an
+    empty folder or another suffix comes at the call, not at the first record.
+    """
+    return _read(manifest_files(path), model, skip_bad, [] if bad is None else bad)
+
+
+def _read(
+    files: list[Path], model: type[AnyRecord], skip_bad: bool, bad: list[BadLine]
+) -> Iterator[AnyRecord]:
+    places: dict[str, int] = {}
+    skipped = 0
+    for index, file in enumerate(files):
+        for number, line in numbered_lines(file):
+            if not line.strip():
+                continue
+            try:
+                record = parse_line(line, model)
+                here = index << _LINE_BITS | number
+                if (first := places.setdefault(record.id, here)) != here:
+                    before = f"{files[first >> _LINE_BITS]}:{first & (1 << _LINE_BITS) - 1}"
+                    raise RecordError(f"the id {record.id!r} is already used at {before}; ids must be unique")
+            except RecordError as error:
+                problem = BadLine(file, number, str(error))
+                if not skip_bad:
+                    raise RecordError(str(problem)) from None
+                bad.append(problem)
+                skipped += 1
+                continue
+            yield record
+    if skipped:
+        logger.warning("skipped %d bad lines, the last one: %s", skipped, bad[-1])
+
+
+def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) -> int:
+    """Write records to a `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file and return how many there were.
+
+    The file appears under its name only when it is whole and on the disk (temporary name, fsync, rename);
+    after any error an older file of that name is untouched. An id that occurs twice is a RecordError.
+    """
+    path = Path(path)
+    if not _JSONL.search(path.name):
+        raise InputError(f"cannot write records to {path}: expected .jsonl, .jsonl.gz or .jsonl.zst")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    raw = _create(temporary)
+    try:
+        with raw:
+            count = _fill(raw, path, records)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return count
+
+
+def _fill(raw: IO[bytes], path: Path, records: Iterable[Record | Mapping[str, Any]]) -> int:
+    numbers: dict[str, int] = {}
+    with _compressed(raw, path) as out:
+        for number, record in enumerate(records, 1):
+            key = record_id(record)
+            if (first := numbers.setdefault(key, number)) != number:
+                raise RecordError(f"{path}: records {first} and {number} both have the id {key!r}")
+            out.write(to_line(record))
+    raw.flush()
+    os.fsync(raw.fileno())
+    return len(numbers)
+
+
+def _create(path: Path) -> IO[bytes]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
+    except OSError as error:
+        raise InputError(f"cannot write in the folder {path.parent}: {error.strerror}") from error
+
+
+def _compressed(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[Any]:
+    """Compress what is written to `raw` by the suffix of `path`, leaving `raw` open."""
+    if path.suffix == ".gz":  # no name and no time inside: equal records give equal files
+        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
+    if path.suffix == ".zst":
+        writer: contextlib.AbstractContextManager[Any] = (
+            _zstandard(path).ZstdCompressor().stream_writer(raw, closefd=False)
+        )
+        return writer
+    return contextlib.nullcontext(raw)
+
+
+def _zstandard(path: Path) -> Any:
+    try:
+        import zstandard  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise InputError(
+            f"{path}: .zst files need the package zstandard: pip install 'desta2[zst]'"
+        ) from error
+    return zstandard
+
+
+class _ZstdReader(io.RawIOBase):
+    """Decompress a zstd file, frame after frame. zstandard's own reader takes a cut file for a whole one."""
+
+    def __init__(self, raw: IO[bytes], zstandard: Any) -> None:
+        self._raw, self._zstandard = raw, zstandard
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._ready, self._inside = b"", False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            chunk = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._inside = self._zstandard.ZstdDecompressor().decompressobj(), False
+            if not (chunk := chunk or self._raw.read(1 << 16)):
+                if self._inside:
+                    raise EOFError("the compressed file ends too early")
+                return 0
+            self._inside = True
+            try:
+                self._ready = self._frame.decompress(chunk)
+            except self._zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with open(path, "rb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(fileobj=raw) as plain:
+                yield plain  # type: ignore[misc]  # GzipFile reads lines as IO[bytes] does
+        elif path.suffix == ".zst":
+            yield io.BufferedReader(_ZstdReader(raw, _zstandard(path)), 1 << 17)
+        else:
+            yield raw
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number from 1, line with its newline), decompressed by suffix; lines end at \\n alone."""
+    number = 0
+    try:
+        with _opened(path) as handle:
+            for number, line in enumerate(handle, 1):
+                yield number, line
+    except (EOFError, OSError, zlib.error) as error:
+        raise RecordError(f"{path}: cannot be read after line {number}: {error}; is it cut?") from error
+
+
+def count_records(path: str | Path) -> int:
+    """Count the lines of a manifest that hold something, without reading what; for progress bars."""
+    return sum(bool(line.strip()) for file in manifest_files(path) for _, line in numbered_lines(file))
+
+
+def manifest_files(path: str | Path) -> list[Path]:
+    """List the files that hold the records of `path`, a file or a folder of parts, in order.
+
+    Unfinished parts (`.partial`) are not among them. InputError where there is nothing to read.
+    """
+    path = Path(path)
+    unfinished = "only unfinished .partial output is there: run the stage that writes it to its end"
+    if path.is_dir():
+        partial = sorted(path.glob(f"part-*.jsonl{PARTIAL}"))
+        if not (files := part_files(path)):
+            why = unfinished if partial else "expected part-*.jsonl, part-*.jsonl.gz or part-*.jsonl.zst"
+            raise InputError(f"the folder {path} holds no records: {why}")
+        if partial:
+            logger.warning("%s is not finished: %s is left out", path, partial[0].name)
+        return files
+    if not path.exists():
+        partial_exists = path.with_name(path.name + PARTIAL).exists()
+        raise InputError(f"{path} does not exist" + (f": {unfinished}" if partial_exists else ""))
+    if not _JSONL.search(path.name):
+        raise InputError(f"given {path}, expected .jsonl, .jsonl.gz, .jsonl.zst or a folder of parts")
+    return [path]
+
+
+def part_files(folder: Path) -> list[Path]:
+    """List the finished parts of a folder in order; part-10 comes after part-9."""
+    parts = [file for file in folder.glob("part-*") if _JSONL.search(file.name)]
+    return sorted(parts, key=lambda file: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), file.name))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut (POSIX; elsewhere folders cannot be synced)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def resolve_audio(clip: Clip, manifest: Path, data_root: Path | None) -> str | Path:
+    """Find a clip's audio: a URI as it is, otherwise the existing file.
+
+    A relative path is looked for under `data_root` first, where one is given, then in the folder of
+    `manifest` (which is itself that folder when it is a folder of parts). AudioError names every place.
+    """
+    if _URI.match(clip.audio):
+        return clip.audio
+    folders = [data_root, manifest if manifest.is_dir() else manifest.parent]
+    places = list(dict.fromkeys(folder / clip.audio for folder in folders if folder is not None))
+    for place in places:
+        if place.exists():
+            return place
+    looked = " nor ".join(str(place) for place in places)
+    raise AudioError(f"clip {clip.id!r}: no audio file at {looked}; is the data root right?")
