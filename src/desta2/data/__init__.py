@@ -1,0 +1,1 @@
+"""Everything between raw recordings and training pairs."""
