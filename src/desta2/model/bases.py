@@ -1,0 +1,74 @@
+"""Loading the frozen models.
+
+Hub code stays transformers' own; here its many ways to fail become one error that names the model, and the
+widths that the adapter relies on are read from the models themselves rather than from their configurations,
+whose field names differ between families.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, WhisperForConditionalGeneration
+
+from desta2.errors import CheckpointError
+from desta2.model.configuration import Desta2Config
+
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
+AUTO_OPTIONS = ("adapter_kwargs", "code_revision", "trust_remote_code")
+
+
+def load_llm(llm: str, dtype: Any, device_map: Any) -> Any:
+    """Load a causal LM from a folder or hub id; `dtype` None means as stored."""
+    return _load(AutoModelForCausalLM, "LLM", llm, dtype, device_map)
+
+
+def load_whisper(encoder: str, dtype: Any, device: torch.device) -> Any:
+    """Load a Whisper from a folder or hub id, onto `device`."""
+    return _load(WhisperForConditionalGeneration, "Whisper", encoder, dtype, None).to(device)
+
+
+def _load(auto: Any, what: str, base: str, dtype: Any, device_map: Any) -> Any:
+    try:
+        module = auto.from_pretrained(base, dtype="auto" if dtype is None else dtype, device_map=device_map)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
+    # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.
+    half_on_cpu = dtype is None and module.dtype == torch.float16 and module.device.type == "cpu"
+    return module.float() if half_on_cpu else module
+
+
+def llm_width(llm: Any) -> int:
+    """Width of the LLM's input embeddings."""
+    return int(llm.get_input_embeddings().weight.shape[-1])
+
+
+def embedding_std(llm: Any) -> float:
+    """Standard deviation of the LLM's input embeddings, over at most some 4,000 evenly spaced rows."""
+    weight = llm.get_input_embeddings().weight.detach()
+    return float(weight[:: max(1, len(weight) // 4000)].float().std())
+
+
+def check_widths(config: Desta2Config, whisper: Any, llm: Any) -> None:
+    """Compare the configuration with the models.
+
+    Raises:
+        CheckpointError: A width or the depth differs; both numbers are named.
+    """
+    facts = {
+        "d_llm": llm_width(llm),
+        "d_encoder": whisper.config.d_model,
+        "encoder_layers": whisper.config.encoder_layers,
+    }
+    wrong = [
+        f"{name} is {getattr(config, name)} in the configuration and {fact} in the model"
+        for name, fact in facts.items()
+        if getattr(config, name) != fact
+    ]
+    if wrong:
+        raise CheckpointError("the frozen models do not fit the adapter: " + "; ".join(wrong))
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode and no gradients."""
+    return module.requires_grad_(False).eval()

@@ -1,0 +1,34 @@
+"""Rows of different lengths as one batch, padded on the left, which is the side that `generate` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LeftPadded:
+    """A batch of prompts.
+
+    Attributes:
+        input_ids: (batch, length), 0 at padding.
+        attention_mask: (batch, length), 0 at padding.
+        shifts: by how much each row was moved to the right.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    shifts: list[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], device: Any = None) -> LeftPadded:
+        """Pad rows of token ids."""
+        length = max(map(len, rows))
+        shifts = [length - len(row) for row in rows]
+        ids = [[0] * shift + list(row) for shift, row in zip(shifts, rows, strict=True)]
+        mask = [[0] * shift + [1] * len(row) for shift, row in zip(shifts, rows, strict=True)]
+        return cls(torch.tensor(ids, device=device), torch.tensor(mask, device=device), shifts)

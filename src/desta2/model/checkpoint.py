@@ -1,0 +1,173 @@
+"""Adapter-only checkpoints, and knowing the frozen models again.
+
+A model folder holds `adapter.safetensors` and `config.json`; the frozen models are named and fingerprinted,
+not copied. Loading is strict: every key that is missing, unexpected or misshapen is listed. A fingerprint
+samples three rows of every tensor instead of reading all, so that an 8-billion-parameter LLM costs about a
+second; it tells models, revisions and fine-tunings apart, but a change confined to unsampled rows would pass.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from desta2.errors import CheckpointError
+
+ADAPTER_FILE = "adapter.safetensors"
+
+
+def model_folder(path_or_id: str | os.PathLike[str], **hub_options: Any) -> Path:
+    """Local folder of a model: the given one, or the hub's snapshot (fetched or cached).
+
+    Raises:
+        CheckpointError: There is neither such a folder nor such a hub id.
+    """
+    path = Path(path_or_id)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{path} is a file; give the model's folder")
+    from transformers.utils import cached_file
+
+    try:
+        file = cached_file(str(path_or_id), ADAPTER_FILE, **hub_options)
+        cached_file(str(path_or_id), "config.json", **hub_options)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path_or_id} is neither a folder nor a hub model with {ADAPTER_FILE} within reach: {error}"
+        ) from error
+    return Path(str(file)).parent
+
+
+def resolve_base(base_id: str, folder: Path | None) -> str:
+    """Where a frozen model is: inside or relative to the model's `folder`, else the id as it stands.
+
+    Raises:
+        CheckpointError: The id is empty, or plainly a path (`./…`, `../…`, `/…`) and not there.
+    """
+    if not base_id:
+        raise CheckpointError("the configuration names no llm_id or encoder_id; give them when loading")
+    if folder is not None and (folder / base_id).is_dir():
+        return str((folder / base_id).resolve())
+    if base_id.startswith((".", "/")) and not Path(base_id).is_dir():
+        raise CheckpointError(
+            f"the frozen model {base_id} (relative to {folder or os.getcwd()}) is not there"
+        )
+    return base_id
+
+
+def save_adapter(adapter: nn.Module, folder: Path, state: dict[str, Tensor] | None = None) -> None:
+    """Write `adapter.safetensors`, complete or not at all. `state` replaces the adapter's own state dict."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in (state or adapter.state_dict()).items()}
+    temporary = folder / (ADAPTER_FILE + ".tmp")
+    save_file(tensors, temporary, metadata={"format": "pt"})
+    os.replace(temporary, folder / ADAPTER_FILE)
+
+
+def load_adapter(adapter: nn.Module, folder: Path) -> None:
+    """Load `adapter.safetensors` into `adapter`, which must fit exactly.
+
+    Raises:
+        CheckpointError: The file is missing or broken, or its keys or shapes differ; all of them are named.
+    """
+    file = folder / ADAPTER_FILE
+    if not file.is_file():
+        raise CheckpointError(f"{folder} has no {ADAPTER_FILE}; is it a desta2 model folder?")
+    try:
+        found = load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    expected = adapter.state_dict()
+    problems = [f"missing {name}" for name in expected if name not in found]
+    problems += [f"unexpected {name}" for name in found if name not in expected]
+    problems += [
+        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in found and found[name].shape != expected[name].shape
+    ]
+    if problems:
+        raise CheckpointError(f"{file} does not fit its configuration: " + "; ".join(problems))
+    adapter.load_state_dict(found)
+    adapter.calibrated = True
+
+
+def fingerprint(source: str | os.PathLike[str] | nn.Module) -> str:
+    """SHA-256 over names, shapes and sampled values of a model's weights.
+
+    Values are rounded to bfloat16 first and tied weights count once, so that a folder and the model loaded
+    from it agree in fp32 and bf16, however the files are split. (A model loaded in fp16 from fp32 files is
+    rounded twice and may differ: take the folder.)
+
+    Args:
+        source: A model, or a folder with its safetensors files.
+
+    Raises:
+        CheckpointError: The folder has no safetensors files.
+    """
+    samples = _module_samples(source) if isinstance(source, nn.Module) else _file_samples(Path(source))
+    digest = hashlib.sha256()
+    for name, shape, sample in sorted(samples, key=lambda entry: entry[0]):
+        digest.update(f"{name}{shape}".encode())
+        digest.update(sample.to(torch.bfloat16).cpu().contiguous().view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def base_fingerprint(base: str, module: nn.Module) -> str:
+    """Fingerprint of a frozen model that was loaded from `base`: from its files where there are any."""
+    from transformers.utils import cached_file
+
+    if Path(base).is_dir():
+        folder = Path(base)
+    else:
+        config = cached_file(
+            base, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
+        )
+        folder = Path(config).parent if config else Path(base)
+    return fingerprint(folder if list(folder.glob("*.safetensors")) else module)
+
+
+def check_fingerprint(what: str, base: str, expected: str | None, actual: str) -> None:
+    """Compare a frozen model's fingerprint with the one it had in training (None: not recorded, accepted).
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    if expected is not None and expected != actual:
+        raise CheckpointError(
+            f"the {what} at {base} is not the one that the adapter was trained with (fingerprint "
+            f"{actual[:12]}, expected {expected[:12]}); use the right one, or pass allow_other_bases=True to "
+            "try it anyway"
+        )
+
+
+def _sampled_rows(n_rows: int) -> list[int]:
+    return sorted({0, n_rows // 2, n_rows - 1})
+
+
+def _module_samples(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...], Tensor]]:
+    for name, tensor in module.named_parameters():
+        rows = tensor if tensor.dim() == 0 else tensor[_sampled_rows(len(tensor))]
+        yield name, tuple(tensor.shape), rows.detach()
+
+
+def _file_samples(folder: Path) -> Iterator[tuple[str, tuple[int, ...], Tensor]]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{folder} has no safetensors files to take a fingerprint of")
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a dict
+                view = tensors.get_slice(name)
+                shape = tuple(view.get_shape())
+                rows = (
+                    [view[i : i + 1] for i in _sampled_rows(shape[0])]
+                    if shape
+                    else [tensors.get_tensor(name)]
+                )
+                yield name, shape, torch.cat(rows) if shape else rows[0]

@@ -1,0 +1,156 @@
+"""The model's configuration: plain values only.
+
+Everything needed to build the adapter and the prompt stands in `config.json` as numbers and words; nothing
+is looked up on the hub or on disk when a configuration is made, printed or saved. The price is that facts
+about the frozen models (widths, depth) are repeated here; `Desta2Model.from_bases` copies them from the
+models, and loading compares them again.
+"""
+
+import difflib
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from desta2.errors import ConfigError
+
+LAYOUTS = ("desta2", "desta2.5")
+DEFAULT_SYSTEM_PROMPT = "Focus on the audio clips and instructions."
+
+
+def default_tap_layers(encoder_layers: int) -> list[int]:
+    """Four evenly spaced layers, the last included (12 → 2, 5, 8, 11); all where there are fewer."""
+    n_taps = min(4, encoder_layers)
+    return [(i + 1) * encoder_layers // n_taps - 1 for i in range(n_taps)]
+
+
+class Desta2Config(PretrainedConfig):
+    """Configuration of a `Desta2Model`.
+
+    Args:
+        llm_id: The frozen LLM: hub id or folder. A relative folder is first looked for in the model's folder.
+        encoder_id: The frozen Whisper, likewise.
+        llm_fingerprint: Fingerprint of the LLM the adapter was trained with (see `checkpoint.fingerprint`).
+        encoder_fingerprint: The same for the Whisper.
+        layout: Where a clip stands: "desta2" (a turn of its own) or "desta2.5" (inside the user's turn).
+        system_prompt: System turn put before conversations that have clips and no system turn; None for none.
+        encoder_layers: Depth of the Whisper encoder.
+        tap_layers: 0-based encoder layers whose outputs (before the final LayerNorm) the adapter reads; -1 is
+            the input of the first layer. None: `default_tap_layers(encoder_layers)`.
+        n_queries: Learned queries per tap, which is also the number of LLM positions per clip.
+        adapter_layers: Q-Former layers.
+        adapter_intermediate: Width of the Q-Former's feed-forward.
+        adapter_heads: Attention heads of the Q-Former.
+        adapter_dropout: Dropout inside the Q-Former while training.
+        d_encoder: Width of the Whisper encoder and of the Q-Former.
+        d_llm: Width of the LLM's embeddings.
+        standardise_taps: Whether each tap is standardised per channel with statistics stored in the adapter
+            (see `Adapter.calibrate`). Off for the published checkpoints.
+        query_std: Standard deviation of the queries when a fresh adapter is drawn.
+        output_scale: Standard deviation of a fresh adapter's outputs; None leaves the projection as drawn.
+        max_transcript_tokens: Longest transcript that the Whisper decoder writes.
+
+    Raises:
+        ConfigError: A key is unknown or a value impossible.
+    """
+
+    model_type = "desta2"
+
+    def __init__(
+        self,
+        llm_id: str = "",
+        encoder_id: str = "",
+        llm_fingerprint: str | None = None,
+        encoder_fingerprint: str | None = None,
+        layout: str = "desta2",
+        system_prompt: str | None = DEFAULT_SYSTEM_PROMPT,
+        encoder_layers: int = 12,
+        tap_layers: list[int] | None = None,
+        n_queries: int = 64,
+        adapter_layers: int = 2,
+        adapter_intermediate: int = 3072,
+        adapter_heads: int = 12,
+        adapter_dropout: float = 0.1,
+        d_encoder: int = 768,
+        d_llm: int = 4096,
+        standardise_taps: bool = False,
+        query_std: float = 1.0,
+        output_scale: float | None = None,
+        max_transcript_tokens: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        _refuse_unknown(kwargs)
+        self.llm_id = llm_id
+        self.encoder_id = encoder_id
+        self.llm_fingerprint = llm_fingerprint
+        self.encoder_fingerprint = encoder_fingerprint
+        self.layout = layout
+        self.system_prompt = system_prompt
+        self.encoder_layers = _positive("encoder_layers", encoder_layers)
+        self.tap_layers = default_tap_layers(encoder_layers) if tap_layers is None else list(tap_layers)
+        self.n_queries = _positive("n_queries", n_queries)
+        self.adapter_layers = _positive("adapter_layers", adapter_layers)
+        self.adapter_intermediate = _positive("adapter_intermediate", adapter_intermediate)
+        self.adapter_heads = _positive("adapter_heads", adapter_heads)
+        self.adapter_dropout = adapter_dropout
+        self.d_encoder = _positive("d_encoder", d_encoder)
+        self.d_llm = _positive("d_llm", d_llm)
+        self.standardise_taps = standardise_taps
+        self.query_std = query_std
+        self.output_scale = output_scale
+        self.max_transcript_tokens = _positive("max_transcript_tokens", max_transcript_tokens)
+        self._check()
+        super().__init__(**kwargs)
+
+    def _check(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ConfigError(f"layout is {self.layout!r}; it must be one of {', '.join(map(repr, LAYOUTS))}")
+        allowed = range(-1, self.encoder_layers)
+        if not self.tap_layers or any(tap not in allowed for tap in self.tap_layers):
+            raise ConfigError(
+                f"tap_layers is {self.tap_layers}; it must name layers from -1 (input of the first layer) to "
+                f"{self.encoder_layers - 1} (the last of {self.encoder_layers} encoder layers)"
+            )
+        if len(set(self.tap_layers)) < len(self.tap_layers):
+            raise ConfigError(f"tap_layers is {self.tap_layers}; each layer may be named once")
+        if self.d_encoder % self.adapter_heads:
+            raise ConfigError(
+                f"adapter_heads is {self.adapter_heads}; it must divide d_encoder, which is {self.d_encoder}"
+            )
+        if not 0 <= self.adapter_dropout < 1:
+            raise ConfigError(f"adapter_dropout is {self.adapter_dropout}; it must be at least 0 and below 1")
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """All of our own values, also those at their default, so that a saved file explains itself."""
+        own = {name: getattr(self, name) for name in _own_keys()}
+        return {**super().to_diff_dict(), **own}
+
+
+def _own_keys() -> list[str]:
+    code = Desta2Config.__init__.__code__
+    return [name for name in code.co_varnames[1 : code.co_argcount]]
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1")
+    return value
+
+
+def _refuse_unknown(kwargs: dict[str, Any]) -> None:
+    """Transformers' base class stores any key in silence; a misspelt one of ours must not pass as such."""
+    base = PretrainedConfig()
+    known = {
+        "auto_map",
+        "torch_dtype",
+        "attn_implementation",
+        "name_or_path",
+        "processor_class",
+        "model_type",
+        "use_cache",  # set by the Trainer
+    }
+    for key in kwargs:
+        if key.startswith("_") or key in known or hasattr(base, key):
+            continue
+        close = difflib.get_close_matches(key, _own_keys(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"unknown configuration key {key!r}{hint}")

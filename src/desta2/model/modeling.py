@@ -1,0 +1,396 @@
+"""The model: frozen Whisper, frozen LLM, and the adapter between them.
+
+Only the adapter is trained, saved and loaded. The frozen models stay in evaluation mode whatever `train()`
+says; gradients pass through the LLM but not into it, and never enter the encoder. Audio vectors are put at
+positions that the prompt builder states, never found by a special id, so any LLM's vocabulary will do.
+The loss computes logits only where some row of the batch has a label: with a vocabulary of 128,000 this saves
+most of the memory of a training step, at the price that a training step returns no logits.
+"""
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+from desta2.errors import ConfigError, InputError
+from desta2.model import bases, checkpoint
+from desta2.model.adapter import Adapter
+from desta2.model.chat import ChatOutput, answer_all, is_batch, sampling_options, seeded
+from desta2.model.configuration import Desta2Config
+from desta2.model.encoder import EncoderOutput, encode
+from desta2.model.hearing import Heard, hear
+from desta2.model.processing import Desta2Processor
+
+IGNORED_LABEL = -100
+
+
+class Desta2Model(PreTrainedModel):
+    """A speech language model. Make one with `from_pretrained` or `from_bases`.
+
+    Args:
+        config: Fits the two frozen models.
+        whisper: `WhisperForConditionalGeneration`.
+        llm: A causal LM of transformers.
+        processor: Needed by `chat` only.
+
+    Raises:
+        CheckpointError: Widths or depth of the models differ from the configuration.
+    """
+
+    config_class = Desta2Config
+    base_model_prefix = "desta2"
+    main_input_name = "input_ids"
+    accepts_loss_kwargs = True  # the Trainer hands over num_items_in_batch
+
+    def __init__(
+        self,
+        config: Desta2Config,
+        whisper: nn.Module,
+        llm: nn.Module,
+        processor: Desta2Processor | None = None,
+    ) -> None:
+        super().__init__(config)
+        bases.check_widths(config, whisper, llm)
+        self.whisper: Any = bases.freeze(whisper)
+        self.llm: Any = bases.freeze(llm)
+        self.adapter = Adapter(config).to(llm.get_input_embeddings().weight.device)
+        self.processor = processor
+        self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
+        self.post_init()
+        self.eval()
+
+    def init_weights(self) -> None:
+        """Nothing to do: the frozen models come with weights, and the adapter draws its own."""
+
+    # Loading and saving
+
+    @classmethod
+    def from_bases(
+        cls, llm_id: str, encoder_id: str, *, dtype: Any = None, device_map: Any = None, **config: Any
+    ) -> "Desta2Model":
+        """A fresh adapter between two frozen models.
+
+        Args:
+            llm_id: Folder or hub id of the LLM.
+            encoder_id: Folder or hub id of the Whisper.
+            dtype: Type of the frozen models; None as stored. The adapter is always float32.
+            device_map: Where the LLM goes, as in transformers; Whisper and adapter follow its embeddings.
+            config: Further keys of `Desta2Config`. Widths, depth and heads are read from the models; outputs
+                start at the standard deviation of the LLM's embeddings unless `output_scale` is given.
+        """
+        # A misspelt key fails here, before any weight loads; values are checked once the widths are known.
+        Desta2Config(
+            **{key: value for key, value in config.items() if key not in ("tap_layers", "adapter_heads")}
+        )
+        llm_path, encoder_path = (checkpoint.resolve_base(base, None) for base in (llm_id, encoder_id))
+        llm = bases.load_llm(llm_path, dtype, device_map)
+        whisper = bases.load_whisper(encoder_path, dtype, llm.get_input_embeddings().weight.device)
+        facts = {
+            "d_llm": bases.llm_width(llm),
+            "d_encoder": whisper.config.d_model,
+            "encoder_layers": whisper.config.encoder_layers,
+            "adapter_heads": whisper.config.encoder_attention_heads,
+            "output_scale": bases.embedding_std(llm),
+            "llm_fingerprint": checkpoint.base_fingerprint(llm_path, llm),
+            "encoder_fingerprint": checkpoint.base_fingerprint(encoder_path, whisper),
+        }
+        full = Desta2Config(llm_id=llm_id, encoder_id=encoder_id, **{**facts, **config})
+        return cls(full, whisper, llm, Desta2Processor.from_bases(full, llm_path, encoder_path))
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        path_or_id: str | os.PathLike[str],
+        *,
+        dtype: Any = None,
+        device_map: Any = None,
+        llm_id: str | None = None,
+        encoder_id: str | None = None,
+        allow_other_bases: bool = False,
+        **options: Any,
+    ) -> "Desta2Model":
+        """Load a model folder or hub id and the frozen models that it names.
+
+        Args:
+            path_or_id: Folder or hub id with `config.json` and `adapter.safetensors`.
+            dtype: Type of the frozen models; None as stored. The adapter is always float32.
+            device_map: Where the LLM goes, as in transformers; Whisper and adapter follow its embeddings.
+            llm_id: Take the LLM from here instead of from where the configuration says.
+            encoder_id: Take the Whisper from here.
+            allow_other_bases: Accept frozen models with other weights than in training.
+            options: `config`, and hub options for the model folder (`revision`, `token`, `cache_dir`, …).
+
+        Raises:
+            CheckpointError: Something is missing, does not fit, or is not what the adapter was trained with.
+            ConfigError: An option or a configuration key is unknown.
+        """
+        hub = {name: options.pop(name) for name in bases.HUB_OPTIONS if name in options}
+        config = options.pop("config", None)
+        # AutoModel adds options of its own to what the user gives.
+        if unknown := [name for name in options if name not in bases.AUTO_OPTIONS and name[0] != "_"]:
+            raise ConfigError(f"unknown options of from_pretrained: {', '.join(unknown)}")
+        folder = checkpoint.model_folder(path_or_id, **hub)
+        config = config or Desta2Config.from_pretrained(folder)
+        llm_path = checkpoint.resolve_base(llm_id or config.llm_id, None if llm_id else folder)
+        encoder_path = checkpoint.resolve_base(
+            encoder_id or config.encoder_id, None if encoder_id else folder
+        )
+        llm = bases.load_llm(llm_path, dtype, device_map)
+        whisper = bases.load_whisper(encoder_path, dtype, llm.get_input_embeddings().weight.device)
+        if not allow_other_bases:
+            for what, path, module, expected in (
+                ("LLM", llm_path, llm, config.llm_fingerprint),
+                ("Whisper", encoder_path, whisper, config.encoder_fingerprint),
+            ):
+                checkpoint.check_fingerprint(what, path, expected, checkpoint.base_fingerprint(path, module))
+        model = cls(config, whisper, llm, Desta2Processor.from_bases(config, llm_path, encoder_path))
+        model._base_paths = {"llm_id": llm_path, "encoder_id": encoder_path}
+        checkpoint.load_adapter(model.adapter, folder)
+        return model
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], state_dict: Mapping[str, Tensor] | None = None, **_: Any
+    ) -> None:
+        """Write `adapter.safetensors` and `config.json`; the frozen models are named, not copied.
+
+        A frozen model that the configuration names by a relative folder is named relative to the new place.
+
+        Args:
+            save_directory: Created where needed.
+            state_dict: State of the whole model to take the adapter's weights from, as gathered in training.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = Desta2Config.from_dict(self.config.to_dict())
+        for name, path in self._base_paths.items():
+            if getattr(config, name).startswith("."):
+                setattr(config, name, os.path.relpath(path, folder.resolve()))
+        state = None
+        if state_dict is not None:
+            prefix = "adapter."
+            state = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+        checkpoint.save_adapter(self.adapter, folder, state)
+        config.save_pretrained(folder)
+
+    # Forward
+
+    def train(self, mode: bool = True) -> "Desta2Model":
+        """Training mode for the adapter only; the frozen models stay in evaluation mode."""
+        super().train(mode)
+        self.whisper.eval()
+        self.llm.eval()
+        return self
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The LLM's."""
+        return self.llm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The LLM's."""
+        return self.llm.get_output_embeddings()
+
+    def encode(self, input_features: Tensor) -> EncoderOutput:
+        """One encoder pass over (n_audio, n_mels, frames), for taps and transcript; no gradients."""
+        features = input_features.to(self.whisper.device)
+        return encode(self.whisper.get_encoder(), features, self.config.tap_layers)
+
+    def get_audio_features(self, input_features: Tensor) -> Tensor:
+        """Clips as LLM vectors: (n_audio, n_mels, frames) → (n_audio, n_queries, d_llm)."""
+        return self.adapter(self.encode(input_features).taps)
+
+    def embed(self, input_ids: Tensor, audio_embeds: Tensor | None, audio_slots: Tensor | None) -> Tensor:
+        """LLM input embeddings with the clips' vectors at their positions.
+
+        Args:
+            input_ids: (batch, length).
+            audio_embeds: (n_audio, n_queries, d_llm), or None without clips.
+            audio_slots: (n_audio, 2): row in the batch and first position of each clip.
+
+        Returns:
+            (batch, length, d_llm).
+
+        Raises:
+            InputError: Clips and slots differ in number, or a slot lies outside the batch.
+        """
+        embeds = self.llm.get_input_embeddings()(input_ids)
+        n_audio, n_slots = (0 if x is None else len(x) for x in (audio_embeds, audio_slots))
+        if n_audio != n_slots:
+            raise InputError(f"{n_audio} clips were given, but audio_slots names {n_slots} places for them")
+        if audio_embeds is None or audio_slots is None or not n_audio:
+            return embeds
+        slots = audio_slots.to(embeds.device)
+        rows = slots[:, :1]  # (n_audio, 1)
+        positions = slots[:, 1:] + torch.arange(audio_embeds.shape[1], device=embeds.device)
+        if int(slots.min()) < 0 or int(rows.max()) >= len(embeds) or int(positions.max()) >= embeds.shape[1]:
+            raise InputError(
+                f"audio_slots {slots.tolist()} with {audio_embeds.shape[1]} positions each do not lie inside "
+                f"a batch of {embeds.shape[0]} rows of {embeds.shape[1]} tokens"
+            )
+        return embeds.index_put((rows, positions), audio_embeds.to(embeds))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        input_features: Tensor | None = None,
+        taps: Tensor | None = None,
+        audio_slots: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> CausalLMOutput:
+        """Run the model; with labels, return the loss.
+
+        Args:
+            input_ids: (batch, length); ids at audio positions are ignored.
+            attention_mask: (batch, length).
+            input_features: (n_audio, n_mels, frames) of all clips of the batch, or
+            taps: (n_taps, n_audio, T, d_encoder), cached encoder taps, which skip the encoder.
+            audio_slots: (n_audio, 2): row in the batch and first position of each clip.
+            labels: (batch, length), -100 where nothing is to be learned; shifted here.
+            num_items_in_batch: Labels over all accumulated batches, to divide by; default: this batch's.
+
+        Returns:
+            With labels: `loss` only. Without: `logits` (batch, length, vocabulary).
+        """
+        embeds = self.embed(input_ids, self._audio_embeds(input_features, taps), audio_slots)
+        if labels is None:
+            output = self.llm(inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False)
+            return CausalLMOutput(logits=output.logits)
+        return CausalLMOutput(loss=self._loss(embeds, attention_mask, labels, num_items_in_batch))
+
+    def _audio_embeds(self, input_features: Tensor | None, taps: Tensor | None) -> Tensor | None:
+        if input_features is not None and taps is not None:
+            raise InputError("give input_features or taps, not both")
+        if taps is not None:
+            return self.adapter(taps)
+        return None if input_features is None else self.get_audio_features(input_features)
+
+    def _loss(
+        self, embeds: Tensor, attention_mask: Tensor | None, labels: Tensor, n_items: Tensor | int | None
+    ) -> Tensor:
+        targets = labels[:, 1:]
+        wanted = targets != IGNORED_LABEL  # (batch, length - 1); position i predicts target i
+        keep = wanted.any(0).nonzero().squeeze(-1)  # positions where some row has a target
+        if not len(keep):
+            raise InputError("no label in the batch: every entry of labels is -100")
+        logits = self._logits_at(embeds, attention_mask, keep)  # (batch, len(keep), vocabulary)
+        wanted, targets = wanted[:, keep], targets[:, keep]
+        total = F.cross_entropy(logits[wanted].float(), targets[wanted].to(logits.device), reduction="sum")
+        return total / (wanted.sum() if n_items is None else n_items)
+
+    def _logits_at(self, embeds: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
+        """Logits at some positions, through the LLM's own head (with whatever scaling it applies)."""
+        inputs = {"inputs_embeds": embeds, "attention_mask": attention_mask, "use_cache": False}
+        if "logits_to_keep" in inspect.signature(self.llm.forward).parameters:
+            return self.llm(**inputs, logits_to_keep=positions).logits
+        return self.llm(**inputs).logits[:, positions]
+
+    # Generation
+
+    def hear(self, audios: Sequence[Any], transcripts: Sequence[str | None] | None = None) -> list[Heard]:
+        """Hear clips once, to be put into any number of messages in place of their audio; see `Heard`."""
+        return hear(self, audios, transcripts)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        input_features: Tensor | None = None,
+        audio_embeds: Tensor | None = None,
+        audio_slots: Tensor | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Generate with the LLM's `generate` and its generation config.
+
+        Without clips the LLM gets the ids alone, exactly as if it were called directly.
+
+        Args:
+            input_ids, attention_mask, input_features, audio_slots: As in `forward`; padded on the left.
+            audio_embeds: (n_audio, n_queries, d_llm) of clips that were heard before, instead of features.
+            options: Passed on to the LLM's `generate`.
+
+        Returns:
+            New token ids only, (batch, new).
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        options = {**self._pad_option(), **options}
+        if audio_embeds is None:
+            audio_embeds = self._audio_embeds(input_features, None)
+        if audio_embeds is None or not len(audio_embeds):
+            return self.llm.generate(input_ids, attention_mask=mask, **options)[:, input_ids.shape[1] :]
+        embeds = self.embed(input_ids, audio_embeds, audio_slots)
+        return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **options)
+
+    def _pad_option(self) -> dict[str, int]:
+        """An end token as padding where the LLM names none; transformers would do it too, with a warning."""
+        config = self.llm.generation_config
+        if config.pad_token_id is not None or config.eos_token_id is None:
+            return {}
+        eos = config.eos_token_id
+        return {"pad_token_id": int(eos[0] if isinstance(eos, list) else eos)}
+
+    def chat(
+        self,
+        messages: Sequence[Any],
+        max_new_tokens: int = 256,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        transcripts: Sequence[Any] | None = None,
+        use_audio: bool = True,
+    ) -> ChatOutput | list[ChatOutput]:
+        """Answer a conversation, or each of a list of conversations.
+
+        Args:
+            messages: Messages in any accepted form, or a list of such lists.
+            max_new_tokens: Longest answer.
+            do_sample, temperature, top_p: Default: the LLM's generation config.
+            seed: Makes sampling reproducible (each conversation starts from it) and leaves torch's own
+                generator untouched.
+            transcripts: One per clip (None: Whisper writes it), or a list of such lists.
+            use_audio: False answers from the transcripts alone: the cascade.
+
+        Returns:
+            A `ChatOutput`, or a list of them.
+
+        Raises:
+            InputError, AudioError: The messages or a clip cannot be used.
+        """
+        options = {"max_new_tokens": max_new_tokens, **sampling_options(do_sample, temperature, top_p)}
+        one = not is_batch(messages)
+        conversations = [messages] if one else list(messages)
+        given = (
+            [transcripts]
+            if one
+            else [None] * len(conversations)
+            if transcripts is None
+            else list(transcripts)
+        )
+        if len(given) != len(conversations):
+            raise InputError(f"{len(given)} lists of transcripts for {len(conversations)} conversations")
+        if seed is None:
+            outputs = answer_all(self, conversations, given, use_audio, options)
+        else:  # one by one: a batch would share one stream of random numbers
+            outputs = []
+            for conversation, own in zip(conversations, given, strict=True):
+                with seeded(seed, self.get_input_embeddings().weight.device):
+                    outputs += answer_all(self, [conversation], [own], use_audio, options)
+        return outputs[0] if one else outputs
+
+
+def load(model: str | os.PathLike[str] = "nano", **options: Any) -> Desta2Model:
+    """Load a model by folder, hub id, or the word "nano" for the one shipped with the package."""
+    if str(model) == "nano":
+        from desta2.nano import nano_path
+
+        model = nano_path("model")
+    return Desta2Model.from_pretrained(model, **options)

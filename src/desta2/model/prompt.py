@@ -1,0 +1,247 @@
+"""Messages → token ids and audio slots: the only place where a prompt is built.
+
+Data construction, training, evaluation and chat all call `build_prompt`, so that what the adapter is trained
+on is what it later sees. The LLM's own chat template writes every control token, including the beginning of
+text (one, if the template writes one; the tokenizer adds none). A clip's place in the template is held by a
+unique marker and the rendered text is cut there, never searched for a path. Whatever came from outside, that
+is transcripts and message texts, cannot become a control token: its special-token texts are spelled out in
+ordinary tokens. No torch here.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from desta2.errors import InputError
+from desta2.model.messages import END_AUDIO, START_AUDIO, ClipPart, Turn, clips_of, normalise
+
+__all__ = [
+    "ClipPart",
+    "Prompt",
+    "Turn",
+    "build_prompt",
+    "clips_of",
+    "normalise",
+    "plain_ids",
+    "response_ids",
+    "seed_messages",
+]
+
+# Ids that stand at audio positions. The model finds these by position and overwrites their embeddings, so any
+# id inside the vocabulary will do.
+PLACEHOLDER_ID = 0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt ready for the LLM.
+
+    Attributes:
+        input_ids: Token ids, ending where the answer starts.
+        audio_slots: (start, length) of the positions of each clip that has audio, in order.
+    """
+
+    input_ids: list[int]
+    audio_slots: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What replaces a marker: `n_queries` audio positions, then ordinary text."""
+
+    text: str
+    n_queries: int | None = None  # None: text only, no audio slot
+
+
+def build_prompt(
+    conversation: Sequence[Mapping[str, Any] | Turn],
+    tokenizer: Any,
+    config: Any,
+    transcripts: Sequence[str | None] | None = None,
+    n_queries: int | None = None,
+) -> Prompt:
+    """Build the prompt of a conversation.
+
+    Args:
+        conversation: Messages in any accepted form, or the turns of `normalise`.
+        tokenizer: The LLM's tokenizer, with a chat template.
+        config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`).
+        transcripts: One per clip in order of appearance; None, as a whole or for a clip, means the transcript
+            that the message itself gives.
+        n_queries: Audio positions per clip, by default the configuration's. 0 gives the cascade: the prompt
+            with the transcript only; its audio slots have length 0.
+
+    Returns:
+        The prompt. A clip with text but no audio (see `seed_messages`) is written as that text, with no slot.
+        Without clips the ids are those of `tokenizer.apply_chat_template(..., add_generation_prompt=True)`.
+
+    Raises:
+        InputError: The messages are malformed, a clip has no transcript, or the chat template refuses or
+            loses a turn.
+    """
+    turns = normalise(conversation)
+    slots = _clip_slots(turns, transcripts, config.n_queries if n_queries is None else n_queries)
+    if slots and config.system_prompt is not None and turns[0].role != "system":
+        turns = [Turn("system", (config.system_prompt,)), *turns]
+    markers = _Markers(turns, tokenizer)
+    messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
+    return _fill(_render(tokenizer, messages), markers, tokenizer)
+
+
+def seed_messages(seed: str, prompt: str) -> list[dict[str, Any]]:
+    """The self-generation conversation: `prompt` about a clip replaced by its seed transcript as text."""
+    return [{"role": "user", "content": f"<|AUDIO|>\n{prompt}", "audios": [{"audio": None, "text": seed}]}]
+
+
+def response_ids(response: str, tokenizer: Any) -> list[int]:
+    """Token ids of an answer, with the token that ends an assistant turn in the LLM's chat template.
+
+    Raises:
+        InputError: The tokenizer has no chat template, or no token that ends a turn.
+    """
+    return [*plain_ids(response, tokenizer), _end_of_turn_id(tokenizer)]
+
+
+def plain_ids(text: str, tokenizer: Any) -> list[int]:
+    """Token ids of `text` in which special-token texts are ordinary text."""
+    if not text:
+        return []
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+class _Markers:
+    """Hands out strings that occur in no message, and remembers what each stands for."""
+
+    def __init__(self, turns: Sequence[Turn], tokenizer: Any) -> None:
+        text = "".join(part for turn in turns for part in turn.parts if isinstance(part, str))
+        nonce = next(n for n in itertools.count() if f"\ue000{n}:" not in text)
+        self._prefix = f"\ue000{nonce}:"
+        self.pattern = re.compile(re.escape(self._prefix) + "([0-9]+)\ue001")
+        self.slots: list[_Slot] = []
+        controls = _control_texts(tokenizer)
+        self._controls = re.compile("|".join(map(re.escape, controls))) if controls else None
+
+    def mark(self, slot: _Slot) -> str:
+        self.slots.append(slot)
+        return f"{self._prefix}{len(self.slots) - 1}\ue001"
+
+    def escape(self, text: str) -> str:
+        """`text` with a marker in place of each special-token text."""
+        if self._controls is None:
+            return text
+        return self._controls.sub(lambda match: self.mark(_Slot(match.group())), text)
+
+
+def _control_texts(tokenizer: Any) -> list[str]:
+    """Texts that the tokenizer reads as special tokens, longest first so that none hides in another."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted(filter(None, added | set(tokenizer.all_special_tokens)), key=len, reverse=True)
+
+
+def _clip_slots(
+    turns: Sequence[Turn], transcripts: Sequence[str | None] | None, n_queries: int
+) -> list[_Slot]:
+    clips = clips_of(turns)
+    given = [None] * len(clips) if transcripts is None else list(transcripts)
+    if len(given) != len(clips):
+        raise InputError(f"{len(given)} transcripts for {len(clips)} clips; give one per clip, in order")
+    slots = []
+    for number, (clip, transcript) in enumerate(zip(clips, given, strict=True), start=1):
+        text = clip.transcript if transcript is None else transcript
+        if text is None:
+            raise InputError(f"clip {number} of {len(clips)} has no transcript; transcribe it or give one")
+        slots.append(_Slot(text, None if clip.audio is None else n_queries))
+    return slots
+
+
+def _own_turn_layout(
+    turns: Sequence[Turn], slots: Iterator[_Slot], markers: _Markers
+) -> list[dict[str, str]]:
+    """DeSTA2: each clip is a turn with the role `audio`, at its place between the texts."""
+    messages = []
+    for turn in turns:
+        if not clips_of([turn]):
+            messages.append({"role": turn.role, "content": markers.escape("".join(map(str, turn.parts)))})
+            continue
+        for part in _clips_first_if_last(turn.parts):
+            if isinstance(part, ClipPart):
+                messages.append({"role": "audio", "content": markers.mark(next(slots))})
+            elif part.strip():
+                messages.append({"role": turn.role, "content": markers.escape(part.strip())})
+    return messages
+
+
+def _clips_first_if_last(parts: Sequence[str | ClipPart]) -> list[str | ClipPart]:
+    """Question first, clips after: put the clips first, which is the only order that training has seen."""
+    texts: list[str | ClipPart] = [part for part in parts if isinstance(part, str)]
+    clips: list[str | ClipPart] = [part for part in parts if isinstance(part, ClipPart)]
+    return [*clips, *texts] if list(parts) == [*texts, *clips] else list(parts)
+
+
+def _in_turn_layout(turns: Sequence[Turn], slots: Iterator[_Slot], markers: _Markers) -> list[dict[str, str]]:
+    """DeSTA2.5: each clip stands between two tags in the user's text."""
+    messages = []
+    for turn in turns:
+        content = ""
+        for part in turn.parts:
+            if isinstance(part, ClipPart):
+                content += START_AUDIO + markers.mark(next(slots)) + END_AUDIO
+            else:
+                content += markers.escape(part)
+        messages.append({"role": turn.role, "content": content})
+    return messages
+
+
+_LAYOUTS = {"desta2": _own_turn_layout, "desta2.5": _in_turn_layout}
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]], *, for_answer: bool = True) -> str:
+    if not tokenizer.chat_template:
+        raise InputError("the LLM's tokenizer has no chat template; use an instruction-tuned LLM")
+    from jinja2 import TemplateError  # comes with every tokenizer that can render one
+
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=for_answer))
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise InputError(f"the LLM's chat template refuses the turns ({roles}): {error}") from error
+
+
+def _fill(rendered: str, markers: _Markers, tokenizer: Any) -> Prompt:
+    """Cut the rendered text at the markers and put ids together: template text as is, slots as plain text."""
+    pieces = markers.pattern.split(rendered)
+    found = [int(number) for number in pieces[1::2]]
+    if found != list(range(len(markers.slots))):
+        raise InputError(
+            f"the LLM's chat template does not write every turn once and in order: of {len(markers.slots)} "
+            f"marked places it wrote {len(found)}; it may drop turns with the role 'audio' or 'system'"
+        )
+    input_ids: list[int] = []
+    audio_slots: list[tuple[int, int]] = []
+    for text, number in itertools.zip_longest(pieces[::2], found):
+        if text:
+            input_ids += tokenizer(text, add_special_tokens=False)["input_ids"]
+        if number is None:  # after the last marker
+            continue
+        slot = markers.slots[number]
+        if slot.n_queries is not None:
+            audio_slots.append((len(input_ids), slot.n_queries))
+            input_ids += [PLACEHOLDER_ID] * slot.n_queries
+        input_ids += plain_ids(slot.text, tokenizer)
+    return Prompt(input_ids, audio_slots)
+
+
+def _end_of_turn_id(tokenizer: Any) -> int:
+    """The first special token that the chat template writes after an assistant's text, else the end token."""
+    mark = "\ue000end\ue001"
+    turns = [{"role": "user", "content": "-"}, {"role": "assistant", "content": mark}]
+    tail = _render(tokenizer, turns, for_answer=False).rpartition(mark)[2]
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    for index in tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []:
+        if index in special:
+            return int(index)
+    if tokenizer.eos_token_id is None:
+        raise InputError("neither the LLM's chat template nor its tokenizer has a token that ends an answer")
+    return int(tokenizer.eos_token_id)

@@ -1,0 +1,277 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from desta2.errors import InputError, RunError
+from desta2.model import ChatOutput, Desta2Model
+
+
+def ask(clip, question="Is the voice loud?"):
+    return [{"role": "audio", "content": clip}, {"role": "user", "content": question}]
+
+
+@pytest.fixture
+def batch(model):
+    """Two rows of different length, padded on the right; the first has two clips, the second one."""
+    generator = torch.Generator().manual_seed(1)
+    input_ids = torch.randint(5, 300, (2, 20), generator=generator)
+    mask, labels = torch.ones(2, 20, dtype=torch.long), torch.full((2, 20), -100)
+    mask[1, 17:] = 0
+    labels[0, 15:] = input_ids[0, 15:]
+    labels[1, 12:17] = input_ids[1, 12:17]
+    slots = torch.tensor([[0, 2], [0, 7], [1, 4]])
+    taps = model.encode(torch.randn(3, 20, 100, generator=generator)).taps
+    return {
+        "input_ids": input_ids,
+        "attention_mask": mask,
+        "taps": taps,
+        "audio_slots": slots,
+        "labels": labels,
+    }
+
+
+def without(batch, *names):
+    return {name: value for name, value in batch.items() if name not in names}
+
+
+def test_loss_equals_the_loss_over_all_logits(model, batch):
+    loss = model(**batch).loss
+    logits = model(**without(batch, "labels")).logits
+    full = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=-100)
+    torch.testing.assert_close(loss, full)
+    n = (batch["labels"][:, 1:] != -100).sum()
+    torch.testing.assert_close(model(**batch, num_items_in_batch=2 * n).loss, full / 2)
+
+
+def test_logits_are_asked_for_at_labels_only(model, batch, monkeypatch):
+    asked, forward = [], model.llm.forward
+
+    def spy(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        asked.append(output.logits.shape[1])
+        return output
+
+    spy.__signature__ = __import__("inspect").signature(forward)
+    monkeypatch.setattr(model.llm, "forward", spy)
+    model(**batch)
+    assert asked == [8]  # positions 11 to 18 predict the labels 12 to 19
+
+
+def test_an_llm_without_logits_to_keep_gives_the_same_loss(model, batch, monkeypatch):
+    loss, forward = model(**batch).loss, model.llm.forward
+    monkeypatch.setattr(
+        model.llm,
+        "forward",
+        lambda inputs_embeds, attention_mask, use_cache: forward(
+            inputs_embeds=inputs_embeds, attention_mask=attention_mask, use_cache=use_cache
+        ),
+    )
+    torch.testing.assert_close(model(**batch).loss, loss)
+
+
+def test_only_the_adapter_learns(bases, make_model, batch):
+    model = make_model(bases)
+    model.train()
+    assert model.adapter.training
+    assert not model.llm.training
+    assert not model.whisper.training
+    model(**batch).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("adapter."), name
+        assert parameter.requires_grad == name.startswith("adapter."), name
+    assert model.adapter.layer_weights.grad.abs().sum() > 0
+
+
+def test_features_and_their_cached_taps_give_the_same_loss(model, batch):
+    features = torch.randn(3, 20, 100)
+    taps = model.encode(features).taps
+    rest = without(batch, "taps")
+    torch.testing.assert_close(model(**rest, input_features=features).loss, model(**rest, taps=taps).loss)
+
+
+def test_clips_go_to_their_slots(model, batch):
+    audio = model.adapter(batch["taps"])
+    embeds = model.embed(batch["input_ids"], audio, batch["audio_slots"])
+    plain = model.llm.get_input_embeddings()(batch["input_ids"])
+    expected = plain.clone()
+    for clip, (row, start) in enumerate(batch["audio_slots"].tolist()):
+        expected[row, start : start + 3] = audio[clip]
+    assert torch.equal(embeds, expected)
+    assert torch.equal(model.embed(batch["input_ids"], None, None), plain)
+
+
+def test_shapes(model):
+    assert model.get_audio_features(torch.randn(2, 20, 100)).shape == (2, 3, 24)
+
+
+def test_wrong_batches_are_refused(model, batch):
+    with pytest.raises(InputError, match="3 clips were given, but audio_slots names 2 places"):
+        model(**{**batch, "audio_slots": batch["audio_slots"][:2]})
+    with pytest.raises(InputError, match="0 clips were given, but audio_slots names 3 places"):
+        model(**without(batch, "taps"))
+    for slot in ([0, 18], [2, 0], [0, -1]):
+        with pytest.raises(InputError, match="do not lie inside a batch of 2 rows of 20 tokens"):
+            model(**{**batch, "audio_slots": torch.tensor([[0, 2], [0, 7], slot])})
+    with pytest.raises(InputError, match="no label in the batch"):
+        model(**{**batch, "labels": torch.full((2, 20), -100)})
+    with pytest.raises(InputError, match="not both"):
+        model(**batch, input_features=torch.zeros(3, 20, 100))
+
+
+def test_base_weights_are_not_touched_by_wrapping(bases, model):
+    from transformers import AutoModelForCausalLM
+
+    for name, parameter in AutoModelForCausalLM.from_pretrained(bases / "llm").named_parameters():
+        assert torch.equal(parameter, model.llm.get_parameter(name)), name
+
+
+def test_fresh_adapter_speaks_at_the_llms_volume(model):
+    std = model.llm.get_input_embeddings().weight.std().item()
+    assert model.config.output_scale == pytest.approx(std)
+    assert model.get_audio_features(torch.randn(4, 20, 100)).std().item() == pytest.approx(std, rel=0.4)
+
+
+# Chat
+
+
+def test_greedy_chat_is_deterministic_and_hears(model, clips):
+    first = model.chat(ask(clips[0]), max_new_tokens=8, do_sample=False)
+    assert isinstance(first, ChatOutput)
+    assert first == model.chat(ask(clips[0]), max_new_tokens=8, do_sample=False)
+    assert 1 <= len(first.token_ids) <= 8
+    assert first.text == model.processor.tokenizer.decode(first.token_ids, skip_special_tokens=True)
+    same_words = {"max_new_tokens": 8, "do_sample": False, "transcripts": ["fox"]}
+    assert model.chat(ask(clips[0]), **same_words) != model.chat(ask(clips[1]), **same_words)
+
+
+def test_text_only_chat_is_the_llms_own(model):
+    for question in ("Hello", "What is loud?", "Describe the quick brown fox."):
+        messages = [{"role": "user", "content": question}]
+        inputs = model.processor.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        own = model.llm.generate(**inputs, max_new_tokens=8, do_sample=False, pad_token_id=0)
+        answer = model.chat(messages, max_new_tokens=8, do_sample=False)
+        assert answer.token_ids == own[0, inputs["input_ids"].shape[1] :].tolist()
+        assert answer.transcripts == []
+
+
+def test_one_encoder_pass_serves_taps_language_and_transcript(model, clips):
+    seen = []
+    hook = model.whisper.get_encoder().conv1.register_forward_hook(
+        lambda _, inputs, __: seen.append(len(inputs[0]))
+    )
+    try:
+        messages = [{"role": "audio", "content": clips[1]}, *ask(clips[0])]
+        answer = model.chat(messages, max_new_tokens=4, do_sample=False)
+    finally:
+        hook.remove()
+    assert sum(seen) == 2, "each of two clips passes the encoder once"
+    assert len(answer.transcripts) == 2
+    assert all(answer.transcripts)
+
+
+def test_given_transcripts_are_used(model, clips):
+    one = [{"role": "user", "content": "<|AUDIO|>", "audios": [{"audio": clips[0], "text": "quick fox"}]}]
+    assert model.chat(one, max_new_tokens=2, do_sample=False).transcripts == ["quick fox"]
+    assert model.chat(one, max_new_tokens=2, do_sample=False, transcripts=[""]).transcripts == [""]
+    two = [{"role": "audio", "content": clips[0]}, *ask(clips[1])]
+    written = model.chat(ask(clips[1]), max_new_tokens=2, do_sample=False).transcripts[0]
+    mixed = model.chat(two, max_new_tokens=2, do_sample=False, transcripts=["given", None]).transcripts
+    assert mixed == ["given", written]
+    with pytest.raises(InputError, match="1 transcripts for 2 clips"):
+        model.chat(two, transcripts=["given"])
+
+
+def test_cascade_does_not_hear(model, clips):
+    options = {"max_new_tokens": 6, "do_sample": False, "use_audio": False, "transcripts": ["fox"]}
+    assert model.chat(ask(clips[0]), **options) == model.chat(ask(clips[1]), **options)
+
+
+def test_seed_in_place_of_a_clip(model):
+    from desta2.model.prompt import seed_messages
+
+    answer = model.chat(seed_messages('"hello" (Gender: Female)', "Who?"), max_new_tokens=4, do_sample=False)
+    assert answer.transcripts == ['"hello" (Gender: Female)']
+
+
+def test_sampling_follows_the_seed(model, clips):
+    options = {"max_new_tokens": 12, "do_sample": True, "temperature": 5.0, "top_p": 1.0}
+    state = torch.random.get_rng_state()
+    first = model.chat(ask(clips[0]), seed=1, **options)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert first == model.chat(ask(clips[0]), seed=1, **options)
+    assert first != model.chat(ask(clips[0]), seed=2, **options)
+
+
+def test_bad_sampling_options(model):
+    messages = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(InputError, match="do_sample is False, so temperature has no effect"):
+        model.chat(messages, do_sample=False, temperature=0.5)
+    with pytest.raises(InputError, match="temperature is 0; it must be above 0"):
+        model.chat(messages, temperature=0)
+    with pytest.raises(InputError, match=r"top_p is 1\.5"):
+        model.chat(messages, top_p=1.5)
+
+
+def test_a_list_of_conversations_gives_a_list(model, clips):
+    conversations = [ask(clips[0]), [{"role": "user", "content": "Hello"}]]
+    answers = model.chat(conversations, max_new_tokens=4, do_sample=False)
+    assert answers == [model.chat(c, max_new_tokens=4, do_sample=False) for c in conversations]
+    with pytest.raises(InputError, match="1 lists of transcripts for 2 conversations"):
+        model.chat(conversations, transcripts=[["fox"]])
+
+
+def test_samples_bytes_and_path_are_the_same_clip(model, clips):
+    import soundfile
+
+    samples = soundfile.read(clips[0], dtype="float32")[0]
+    content = open(clips[0], "rb").read()  # noqa: SIM115
+    from_path = model.processor.features([clips[0]])
+    assert from_path.shape == (1, 20, 100)
+    assert torch.equal(model.processor.features([content]), from_path)
+    assert torch.equal(model.processor.features([samples]), from_path)
+
+
+def test_too_long_a_clip_is_refused_not_cut(model):
+    with pytest.raises(InputError, match=r"the clip lasts 2\.50 s, but this Whisper hears at most 2\.00 s"):
+        model.chat(ask(np.zeros(40000, dtype="float32")))
+
+
+def test_chat_needs_a_processor(model):
+    bare = Desta2Model(model.config, model.whisper, model.llm)
+    with pytest.raises(RunError, match="has no processor"):
+        bare.chat([{"role": "user", "content": "Hello"}])
+
+
+def test_bfloat16_bases_with_a_float32_adapter(bases, make_model, clips):
+    model = make_model(bases, dtype="bfloat16")
+    assert {p.dtype for p in model.adapter.parameters()} == {torch.float32}
+    assert {p.dtype for p in model.llm.parameters()} == {torch.bfloat16}
+    assert model.chat(ask(clips[0]), max_new_tokens=2, do_sample=False).token_ids
+
+
+def test_left_padded_batch_generates_as_its_rows(model, clips):
+    questions = ("Loud?", "Who is it?")
+    rows = [model.processor.prompt(ask(clip, q), ["fox"]) for clip, q in zip(clips, questions, strict=True)]
+    features = model.processor.features(clips)
+    alone = [
+        model.generate(
+            torch.tensor([row.input_ids]), input_features=features[i : i + 1],
+            audio_slots=torch.tensor([[0, row.audio_slots[0][0]]]), max_new_tokens=6, do_sample=False,
+        )[0].tolist()
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+    length = max(len(row.input_ids) for row in rows)
+    pads = [length - len(row.input_ids) for row in rows]
+    together = model.generate(
+        torch.tensor([[0] * pad + row.input_ids for pad, row in zip(pads, rows, strict=True)]),
+        torch.tensor([[0] * pad + [1] * (length - pad) for pad in pads]),
+        input_features=features,
+        audio_slots=torch.tensor([[i, pads[i] + row.audio_slots[0][0]] for i, row in enumerate(rows)]),
+        max_new_tokens=6,
+        do_sample=False,
+    )
+    for i, own in enumerate(alone):
+        assert together[i].tolist()[: len(own)] == own
