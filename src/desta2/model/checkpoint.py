@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from desta2.errors import CheckpointError
+from desta2.nano import nano_path
 
 ADAPTER_FILE = "adapter.safetensors"
 
@@ -46,13 +47,18 @@ def model_folder(path_or_id: str | os.PathLike[str], **hub_options: Any) -> Path
 
 
 def resolve_base(base_id: str, folder: Path | None) -> str:
-    """Where a frozen model is: inside or relative to the model's `folder`, else the id as it stands.
+    """Where a frozen model is.
+
+    Shipped with the package ("nano/llm", "nano/whisper"), inside or relative to the model's `folder`, or else
+    the id as it stands.
 
     Raises:
         CheckpointError: The id is empty, or plainly a path (`./…`, `../…`, `/…`) and not there.
     """
     if not base_id:
         raise CheckpointError("the configuration names no llm_id or encoder_id; give them when loading")
+    if base_id in ("nano/llm", "nano/whisper"):
+        return str(nano_path(base_id.removeprefix("nano/")))
     if folder is not None and (folder / base_id).is_dir():
         return str((folder / base_id).resolve())
     if base_id.startswith((".", "/")) and not Path(base_id).is_dir():
