@@ -195,3 +195,14 @@ def clips(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tokenizer():
     return make_llm_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def ending_llm(tmp_path_factory):
+    """Folder of a tiny LLM that ends its answers after some 15 tokens: many of its tokens are ends."""
+    folder = write_llm(tmp_path_factory.mktemp("ending") / "llm")
+    path = folder / "generation_config.json"
+    config = json.loads(path.read_text())
+    config["eos_token_id"] += list(range(200, 220))
+    path.write_text(json.dumps(config))
+    return folder

@@ -1,0 +1,186 @@
+"""Training the adapter with transformers' Trainer.
+
+The Trainer brings devices, mixed precision, accumulation, checkpoints and resuming; ours are the data, the
+loss at label positions (in the model), and checkpoints that hold the adapter alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from desta2.errors import ConfigError
+from desta2.model.checkpoint import load_adapter
+from desta2.model.modeling import Desta2Model
+from desta2.nano import base_id
+from desta2.progress import Progress
+from desta2.train.collate import Collator
+from desta2.train.config import ModelConfig, RunConfig, TrainConfig
+from desta2.train.dataset import ClippedPair, Example, PairDataset, make_example, read_pairs
+from desta2.train.features import LiveFeatures, TapCache, write_transcripts
+
+_CHECKPOINTS = "checkpoints"
+
+
+class AdapterTrainer(Trainer):
+    """A Trainer whose checkpoints hold the adapter only."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        loaded: Any = self.model if model is None else model
+        load_adapter(loaded.adapter, Path(resume_from_checkpoint))
+
+
+class _Shown(TrainerCallback):
+    """Progress on stderr, and the loss in `log.jsonl`."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self._path = path
+        self._progress = progress
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress.move_to(state.global_step)
+        self._path.write_text("")  # what a stopped run logged after its checkpoint will come again
+        for logs in state.log_history:
+            self._note(logs["step"], logs)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress.move_to(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        self._note(state.global_step, logs or {})
+
+    def _note(self, step: int, logs: Mapping[str, Any]) -> None:
+        if "loss" in logs:
+            entry = {"step": step, **{key: logs[key] for key in ("loss", "grad_norm", "learning_rate")}}
+            with self._path.open("a") as lines:
+                lines.write(json.dumps(entry) + "\n")
+
+
+def build_model(config: ModelConfig) -> Desta2Model:
+    """The frozen models with a fresh adapter, or with the one that training is to start from."""
+    keys = config.model_dump(exclude={"llm", "encoder", "adapter"}, exclude_none=True)
+    keys["system_prompt"] = config.system_prompt
+    model = Desta2Model.from_bases(base_id("llm", config.llm), base_id("whisper", config.encoder), **keys)
+    if config.adapter is not None:
+        load_adapter(model.adapter, config.adapter)
+    return model
+
+
+def train(config: TrainConfig) -> Path:
+    """Train an adapter; continues from the newest checkpoint in `run.output`.
+
+    Args:
+        config: the whole run.
+
+    Returns:
+        the folder of the trained model, `run.output/model`.
+
+    Raises:
+        InputError: pairs or audio cannot be used.
+        ConfigError: the configuration is impossible.
+    """
+    run, output = config.run, config.run.output
+    pairs = read_pairs(config.data.train, config.data.audio_root)
+    if not pairs:
+        raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
+    set_seed(run.seed)
+    model = build_model(config.model)
+    output.mkdir(parents=True, exist_ok=True)
+    clips = list(dict.fromkeys(clip for _, heard in pairs for clip, _ in heard))
+    fresh = config.model.adapter is None
+    hear = TapCache(output, model, clips) if config.data.cache_taps else LiveFeatures(model, clips)
+    if model.config.standardise_taps and fresh:
+        model.adapter.calibrate(hear.sample())
+    _fit(model, PairDataset(tokenise(pairs, model), hear), Collator(hear.key), run)
+    model.save_pretrained(output / "model")
+    return output / "model"
+
+
+def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunConfig) -> None:
+    """Train to the last step, from the newest checkpoint where there is one."""
+    steps = run.max_steps or math.ceil(run.epochs * _steps_per_epoch(len(dataset), run))
+    newest = _newest_checkpoint(run.output / _CHECKPOINTS)
+    if newest is not None and _step(newest) >= steps:
+        load_adapter(model.adapter, newest)  # the Trainer would go on for one more step
+        return
+    with Progress(steps, "training the adapter") as progress:
+        trainer = AdapterTrainer(
+            model=model,
+            args=_arguments(run, steps),
+            train_dataset=dataset,
+            data_collator=collator,
+            callbacks=[_Shown(run.output / "log.jsonl", progress)],
+        )
+        trainer.pop_callback(PrinterCallback)  # it prints the log to stdout
+        trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
+
+
+def tokenise(pairs: Sequence[ClippedPair], model: Desta2Model) -> list[Example]:
+    """Examples of pairs; Whisper writes the transcripts that are missing."""
+    assert model.processor is not None
+    silent = dict.fromkeys(clip for _, clips in pairs for clip, text in clips if text is None)
+    written = write_transcripts(model, list(silent)) if silent else {}
+    examples = []
+    for pair, clips in pairs:
+        transcripts = [written[clip] if text is None else text for clip, text in clips]
+        examples.append(make_example(pair, [clip for clip, _ in clips], transcripts, model.processor))
+    return examples
+
+
+def _steps_per_epoch(examples: int, run: RunConfig) -> int:
+    """Optimiser steps of one pass, as the Trainer counts: the last batch and the last step may be smaller."""
+    return math.ceil(math.ceil(examples / run.batch_size) / run.gradient_accumulation)
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint: one that was cut short lacks the state, which is written last."""
+    whole = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_whole(path)]
+    return max(whole, key=_step, default=None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _arguments(run: RunConfig, steps: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(run.output / _CHECKPOINTS),
+        max_steps=steps,
+        per_device_train_batch_size=run.batch_size,
+        gradient_accumulation_steps=run.gradient_accumulation,
+        learning_rate=run.learning_rate,
+        lr_scheduler_type="cosine",
+        # The paper's 2,000 warm-up steps belong to a long run; a short one would never get past them.
+        warmup_steps=min(run.warmup_steps, steps // 10),
+        adam_beta1=run.adam_beta1,
+        adam_beta2=run.adam_beta2,
+        weight_decay=run.weight_decay,
+        max_grad_norm=run.max_grad_norm,
+        bf16=run.bf16,
+        seed=run.seed,
+        logging_steps=run.log_steps,
+        save_steps=run.save_steps,
+        save_total_limit=2,
+        dataloader_num_workers=run.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=[],
+    )

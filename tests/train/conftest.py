@@ -1,0 +1,66 @@
+"""The tiny frozen models of tests/model, and pairs of clips to train on."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+PROMPT = "What can you hear?"
+VOICES = ("loud", "quiet")
+
+
+@pytest.fixture(scope="session")
+def write_clip():
+    """`write_clip(path, seed, seconds=0.6)`: a noisy tone, another one for each seed."""
+
+    def write(path, seed, seconds=0.6):
+        rng = np.random.default_rng(seed)
+        t = np.arange(int(16000 * seconds)) / 16000
+        wave = (0.1 + 0.3 * (seed % 2)) * np.sin(2 * np.pi * (150 + 110 * seed) * t)
+        soundfile.write(path, (wave + 0.01 * rng.standard_normal(len(t))).astype("float32"), 16000)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_pair():
+    """`make_pair(id, *audios, response=…)`: what a line of pairs holds; an audio is a path or an entry of `audios`."""
+
+    def make(name, *audios, response="The voice is loud."):
+        entries = [{"audio": entry, "text": "fox"} if isinstance(entry, str) else entry for entry in audios]
+        content = "<|AUDIO|>" * len(entries) + f"\n{PROMPT}"
+        return {
+            "id": name,
+            "messages": [{"role": "user", "content": content, "audios": entries}],
+            "response": response,
+            "seed": "-",
+            "provenance": {"llm": "tiny", "prompt": PROMPT},
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_pairs():
+    """`write_pairs(file, pairs)`."""
+
+    def write(file, pairs):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory, write_clip, make_pair, write_pairs):
+    """A folder of eight pairs; two have no transcript, and what is answered follows from the clip."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "audio").mkdir()
+    rows = []
+    for i in range(8):
+        write_clip(folder / "audio" / f"{i}.wav", i)
+        entry = {"audio": f"../audio/{i}.wav", "text": "fox" if i < 6 else None}
+        rows.append(make_pair(f"p{i}", entry, response=f"The voice is {VOICES[i % 2]}."))
+    return write_pairs(folder / "pairs" / "part-00000.jsonl", rows).parent

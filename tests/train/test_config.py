@@ -1,0 +1,62 @@
+"""What a training run is told: defaults, mistakes, and the recipe that the demo follows."""
+
+from pathlib import Path
+
+import pytest
+
+from desta2.config import load_config
+from desta2.errors import ConfigError
+from desta2.nano.recipe import adapter_config
+from desta2.train.config import TrainConfig
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LEAST = {
+    "model": {"llm": "an-llm", "encoder": "a-whisper"},
+    "data": {"train": ["pairs"]},
+    "run": {"output": "out"},
+}
+
+
+def test_defaults_are_the_papers():
+    config = TrainConfig.model_validate(LEAST)
+    run, model = config.run, config.model
+    assert (run.learning_rate, run.adam_beta1, run.adam_beta2, run.weight_decay) == (1e-4, 0.9, 0.98, 0.01)
+    assert (run.max_grad_norm, run.warmup_steps, run.epochs, run.max_steps) == (1.0, 2000, 10, None)
+    assert run.batch_size * run.gradient_accumulation == 8
+    assert (model.n_queries, model.adapter_layers, model.adapter_intermediate) == (64, 2, 3072)
+    assert (model.layout, model.tap_layers, model.standardise_taps) == ("desta2", None, False)
+    assert model.system_prompt == "Focus on the audio clips and instructions."
+    assert not config.data.cache_taps
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("run.learning_rte=1", "unknown key 'run.learning_rte' in override 'run.learning_rte=1'; did you mean 'run.learning_rate'?"),
+        ("model.n_querys=1", "unknown key 'model.n_querys' in override 'model.n_querys=1'; did you mean 'model.n_queries'?"),
+        ("modle.llm=x", "unknown key 'modle' in override 'modle.llm=x'; did you mean 'model'?"),
+        ("run.batch_size=0", "wrong value for 'run.batch_size' in override 'run.batch_size=0': given 0 (int), expected greater than or equal to 1"),
+        ("model.layout=desta3", "wrong value for 'model.layout' in override 'model.layout=desta3': given 'desta3' (str), expected 'desta2' or 'desta2.5'"),
+        ("model.adapter_dropout=1", "expected less than 1"),
+        ("data.train=[]", "wrong value for 'data.train'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(override, line):
+    with pytest.raises(ConfigError) as caught:
+        load_config(RECIPES / "nano.yaml", TrainConfig, [override])
+    assert line in str(caught.value)
+
+
+def test_what_has_no_default_is_asked_for(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("model: {llm: x}\ndata: {train: [pairs]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, TrainConfig)
+    assert f"missing key 'model.encoder' in {file}: it has no default" in str(caught.value)
+    assert f"missing key 'run' in {file}: it has no default" in str(caught.value)
+
+
+def test_the_nano_recipe_is_what_the_demo_trains():
+    recipe = load_config(RECIPES / "nano.yaml", TrainConfig)
+    demo = adapter_config([Path("demo-run/pairs")], Path("nano-run"), steps=600, seed=1)
+    assert recipe == demo

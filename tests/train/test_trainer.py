@@ -1,0 +1,276 @@
+"""Training: it learns, touches the adapter alone, and a run that was killed ends as one that was not."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
+from desta2.model import Desta2Model
+from desta2.train import trainer
+from desta2.train.config import TrainConfig
+from desta2.train.dataset import read_pairs
+from desta2.train.trainer import AdapterTrainer, build_model, tokenise, train
+
+
+@pytest.fixture(scope="module")
+def make_config(bases, pairs):
+    """`config(output, model={…}, data={…}, **run)`: a run of ten steps, three to an epoch."""
+
+    def make(output, model=None, data=None, **run):
+        small = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32, "standardise_taps": True}
+        return TrainConfig.model_validate(
+            {
+                "model": {"llm": str(bases / "llm"), "encoder": str(bases / "whisper"), **small, **(model or {})},
+                "data": {"train": [pairs], "cache_taps": True, **(data or {})},
+                "run": {
+                    "output": output, "max_steps": 10, "batch_size": 3, "learning_rate": 3e-3,
+                    "log_steps": 1, "save_steps": 4, **run,
+                },
+            }
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def config(make_config, tmp_path):
+    """`make_config` with outputs in a folder of the test's own."""
+    return lambda output="out", **options: make_config(tmp_path / output, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(make_config, tmp_path_factory):
+    """Output folder of a run that nothing disturbed."""
+    return train(make_config(tmp_path_factory.mktemp("whole") / "out")).parent
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The models that training builds."""
+    models = []
+    monkeypatch.setattr(
+        trainer, "build_model", lambda config: models.append(build_model(config)) or models[-1]
+    )
+    return models
+
+
+def adapter_of(folder):
+    return load_file(Path(folder) / "adapter.safetensors")
+
+
+def assert_same(one, other, tolerance=0.0):
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=tolerance, msg=name)
+
+
+def log_of(output):
+    return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+
+
+def digests(folder):
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def kill_at(monkeypatch, step):
+    """The process dies in the step after a number of steps, as Ctrl-C or a kill would have it."""
+    on_step_end = trainer._Shown.on_step_end
+
+    def killed(self, args, state, control, **rest):
+        on_step_end(self, args, state, control, **rest)
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer._Shown, "on_step_end", killed)
+
+
+def test_training_learns_and_touches_the_adapter_alone(bases, pairs, config, built, clips, capsys):
+    before = digests(bases)
+    run = config(max_steps=40, learning_rate=2e-2, save_steps=100)
+    folder = train(run)
+
+    assert folder == run.run.output / "model"
+    entries = log_of(run.run.output)
+    assert [entry["step"] for entry in entries] == list(range(1, 41))
+    assert all(entry.keys() == {"step", "loss", "grad_norm", "learning_rate"} for entry in entries)
+    losses = [entry["loss"] for entry in entries]
+    assert sum(losses[-6:]) < 0.9 * sum(losses[:6])
+
+    assert digests(bases) == before
+    fresh = build_model(run.model)
+    for part in ("llm", "whisper"):
+        trained = getattr(built[0], part).state_dict()
+        for name, weight in getattr(fresh, part).state_dict().items():
+            assert torch.equal(trained[name], weight), f"{part}.{name}"
+    saved, drawn = adapter_of(folder), fresh.adapter.state_dict()
+    assert all(not torch.equal(saved[name], drawn[name]) for name in saved)
+
+    loaded = Desta2Model.from_pretrained(folder)
+    assert_same(loaded.adapter.state_dict(), built[0].adapter.state_dict())
+    ask = [
+        {"role": "user", "content": [{"type": "audio", "audio": clips[0]}, {"type": "text", "text": "Hm?"}]}
+    ]
+    assert loaded.chat(ask, max_new_tokens=4, do_sample=False) == built[0].eval().chat(
+        ask, max_new_tokens=4, do_sample=False
+    )
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "training the adapter: 40/40 (100 %), done" in err
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(config, whole, monkeypatch, capsys):
+    """With dropout, so that the random numbers must continue too, and in the middle of an epoch."""
+    killed = config("killed")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 6)
+        with pytest.raises(KeyboardInterrupt):
+            train(killed)
+    assert "training the adapter: 6/10 (60 %), stopped after" in capsys.readouterr().err
+    output = killed.run.output
+    checkpoints = output / "checkpoints"
+    assert not (output / "model").exists()
+    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-4"]
+    for step in (5, 6):  # half-written ones: the adapter is written first, the state last
+        (checkpoints / f"checkpoint-{step}").mkdir()
+        (checkpoints / f"checkpoint-{step}" / "adapter.safetensors").write_bytes(b"half")
+    (checkpoints / "checkpoint-6" / "trainer_state.json").write_text('{"global_step":')
+
+    assert train(killed) == output / "model"
+    assert_same(adapter_of(output / "model"), adapter_of(whole / "model"))
+    assert log_of(output) == log_of(whole), "steps that were made twice are logged once"
+
+
+def test_checkpoints_hold_the_adapter_alone(whole):
+    assert {path.name for path in (whole / "checkpoints").iterdir()} == {"checkpoint-8", "checkpoint-10"}
+    names = {path.name for path in (whole / "checkpoints" / "checkpoint-10").iterdir()}
+    assert "adapter.safetensors" in names
+    assert not {"model.safetensors", "pytorch_model.bin"} & names
+
+
+def test_a_finished_run_is_not_trained_again(config, whole, tmp_path, monkeypatch):
+    """Ten steps are no whole number of epochs of three: the Trainer itself would make an eleventh."""
+    again = shutil.copytree(whole, tmp_path / "again")
+    shutil.rmtree(again / "model")
+    monkeypatch.setattr(AdapterTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    train(config("again"))
+    assert_same(adapter_of(again / "model"), adapter_of(whole / "model"))
+    assert log_of(again) == log_of(whole)
+
+
+def test_a_finished_run_can_be_made_longer(config, whole, tmp_path):
+    longer = shutil.copytree(whole, tmp_path / "longer")
+    train(config("longer", max_steps=12))
+    assert log_of(longer)[:10] == log_of(whole)
+    assert [entry["step"] for entry in log_of(longer)[10:]] == [11, 12]
+
+
+def test_accumulated_batches_are_one_batch(config):
+    options = {"max_steps": 2, "model": {"adapter_dropout": 0.0}}
+    one = train(config("one", batch_size=4, **options))
+    two = train(config("two", batch_size=2, gradient_accumulation=2, **options))
+    for a, b in zip(log_of(one.parent), log_of(two.parent), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-4)
+    adapters = adapter_of(one), adapter_of(two)
+    for (
+        adapter
+    ) in adapters:  # attention does not depend on these: their gradient is noise, which Adam scales up
+        for name in [name for name in adapter if name.endswith("key.bias")]:
+            del adapter[name]
+    assert_same(*adapters, tolerance=1e-4)
+
+
+def test_epochs_are_whole_passes(config):
+    """Eight pairs by five are two steps: three passes are six, though there are five batches in 24 pairs."""
+    run = config(max_steps=None, epochs=3, batch_size=5)
+    train(run)
+    assert [entry["step"] for entry in log_of(run.run.output)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_log_is_there_however_short_the_run(config):
+    run = config(max_steps=2, log_steps=10)
+    train(run)
+    assert log_of(run.run.output) == []
+
+
+def test_the_papers_warm_up_fits_into_a_short_run(config, whole):
+    assert config().run.warmup_steps == 2000
+    rates = [entry["learning_rate"] for entry in log_of(whole)]
+    assert rates[0] == 0 and rates[1] == max(rates) == pytest.approx(3e-3)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] < 0.1 * rates[1]
+
+
+def test_training_starts_from_an_adapter(config, whole):
+    first = whole / "model"
+    second = config("second", model={"adapter": first}, max_steps=1, learning_rate=1e-12)
+    assert_same(adapter_of(train(second)), adapter_of(first), tolerance=1e-7)
+    wrong = r"does not fit its configuration.*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
+    with pytest.raises(CheckpointError, match=wrong):
+        train(config("third", model={"adapter": first, "n_queries": 4}))
+
+
+def test_whisper_writes_the_missing_transcripts(bases, make_model, pairs):
+    model = make_model(bases)
+    rows = read_pairs([pairs], None)
+    examples = tokenise(rows, model)
+    assert [example.id for example in examples] == [f"p{i}" for i in range(8)]
+    decode = model.processor.tokenizer.decode
+    for example, (_, [(clip, text)]) in zip(examples, rows, strict=True):
+        words = text if text is not None else model.hear([clip.path])[0].transcript
+        assert words
+        end = example.slots[0] + model.config.n_queries
+        assert decode(example.input_ids[end:]).startswith(f"{words}<|eot_id|>")
+
+
+@pytest.mark.parametrize("cache_taps", [True, False])
+def test_the_first_step_has_the_loss_of_the_fresh_model(config, cache_taps):
+    """Cached taps, features and a plain forward pass agree; one batch holds all pairs, so their order is no matter."""
+    run = config(max_steps=1, batch_size=8, model={"adapter_dropout": 0.0}, data={"cache_taps": cache_taps})
+    trainer.set_seed(run.run.seed)
+    model = build_model(run.model)
+    rows = read_pairs(run.data.train, None)
+    features = trainer.clip_features(model, [clip for _, [(clip, _)] in rows])
+    model.adapter.calibrate(model.encode(features).taps)
+    batch = trainer.Collator("input_features")(
+        [(example, [feature]) for example, feature in zip(tokenise(rows, model), features, strict=True)]
+    )
+    train(run)
+    assert log_of(run.run.output)[0]["loss"] == pytest.approx(model(**batch).loss.item(), abs=2e-3)
+
+
+# Mistakes, told before any weight loads
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    monkeypatch.setattr(trainer, "build_model", lambda _: pytest.fail("weights were loaded"))
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_mistakes_in_the_data(config, tmp_path, make_pair, write_pairs):
+    with pytest.raises(InputError, match=r"none\.jsonl does not exist"):
+        train(config(data={"train": [tmp_path / "none.jsonl"]}))
+    empty = write_pairs(tmp_path / "empty.jsonl", [])
+    with pytest.raises(ConfigError, match=rf"^data\.train names no pairs: {empty}$"):
+        train(config(data={"train": [empty]}))
+    lost = write_pairs(tmp_path / "lost.jsonl", [make_pair("a", "gone.wav")])
+    with pytest.raises(
+        AudioError, match=rf"^clip 'a': no audio file at {tmp_path}/gone\.wav; is the data root right\?$"
+    ):
+        train(config(data={"train": [lost]}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_that_are_not_there(config, tmp_path):
+    with pytest.raises(CheckpointError, match=r"the frozen model /nowhere/llm .* is not there"):
+        train(config(model={"llm": "/nowhere/llm"}))
+    with pytest.raises(CheckpointError, match=r"has no adapter\.safetensors; is it a desta2 model folder\?"):
+        train(config(model={"adapter": tmp_path}))
