@@ -1,0 +1,170 @@
+"""Running the nano benchmark: every system answers the same items, and a stopped run goes on where it was."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from desta2.errors import InputError
+from desta2.evaluate import run
+from desta2.evaluate.run import SYSTEMS, run_nano
+from desta2.evaluate.tasks import nano_items
+from desta2.records import Clip, read_records
+
+ATTRIBUTES = (
+    {"gender": "Female", "pitch": "High", "duration": "1s"},
+    {"gender": "Male", "pitch": "Low", "noise_level": "Noisy", "duration": "1s"},
+    {"volume": "Loud", "gender": "Female"},
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Three annotated clips; the last is a part of a recording that is longer than the encoder's window."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    lines = []
+    for i, attributes in enumerate(ATTRIBUTES):
+        t = np.arange(16000 if i < 2 else 48000) / 16000
+        wave = 0.3 * np.sin(2 * np.pi * (200 + 250 * i) * t) + 0.02 * rng.standard_normal(len(t))
+        soundfile.write(folder / f"{i}.wav", wave.astype("float32"), 16000)
+        line = {
+            "id": f"c{i}",
+            "audio": f"{i}.wav",
+            "duration": 1.0,
+            "text": "hello fox",
+            "speaker": f"s{i % 2}",
+        }
+        lines.append(line | {"attributes": attributes} | ({"start": 1.5, "end": 2.5} if i == 2 else {}))
+    path = folder / "clips.annotated.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Two clips at a time and short answers."""
+    monkeypatch.setattr(run, "_CLIPS", 2)
+    monkeypatch.setattr(run, "_MAX_NEW_TOKENS", 4)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, manifest, model):
+    """What an undisturbed run writes: name → bytes."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_CLIPS", 2)
+        patch.setattr(run, "_MAX_NEW_TOKENS", 4)
+        run_nano(model, manifest, folder)
+    return contents(folder)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.jsonl*")}
+
+
+def test_every_system_answers_the_same_items(tmp_path, manifest, model):
+    predictions = run_nano(model, manifest, tmp_path)
+    items = {item.id: item for item in nano_items(read_records(manifest, Clip))}
+    questions = {name for name, item in items.items() if item.label is not None}
+    answered = {name: {item.id for item in predictions[name]} for name in SYSTEMS}
+    assert answered == {"speech": set(items), "topline": set(items), "cascade": questions}
+    for name in SYSTEMS:
+        assert len(predictions[name]) == len(answered[name])
+        for item in predictions[name]:
+            asked = items[item.id]
+            assert (item.task, item.instruction, item.label) == (asked.task, asked.instruction, asked.label)
+            extra = item.model_extra
+            assert (extra["clip"], extra["phrase"]) == (asked.clip, asked.phrase)
+            assert extra["speaker"] == f"s{int(asked.clip[1]) % 2}"
+            assert item.audio == f"{asked.clip[1]}.wav"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cascade.jsonl", "speech.jsonl", "topline.jsonl", "transcripts.jsonl",
+    ]  # fmt: skip
+
+
+def test_what_each_system_is_given(tmp_path, manifest, model, monkeypatch):
+    """Speech: the clip. Cascade: its transcript. Topline: the true seed transcript, and no sound."""
+    from desta2.data.audio import load_audio
+    from desta2.data.seed import seed_clip
+
+    predictions = run_nano(model, manifest, tmp_path)
+    short = {"max_new_tokens": 4, "do_sample": False}
+    for clip in read_records(manifest, Clip):
+        samples = load_audio(manifest.parent / clip.audio, start=clip.start, end=clip.end)
+        seed = seed_clip(clip).seed
+        parts = {
+            "speech": {"type": "audio", "audio": samples},
+            "cascade": {"type": "audio", "audio": samples},
+            "topline": {"type": "audio", "audio": None, "text": seed},
+        }
+        for name, part in parts.items():
+            item = next(item for item in predictions[name] if item.model_extra["clip"] == clip.id)
+            messages = [{"role": "user", "content": [part, {"type": "text", "text": item.instruction}]}]
+            answer = model.chat(messages, use_audio=name != "cascade", **short)
+            assert item.response == answer.text, (name, clip.id)
+        [said] = [item for item in predictions["transcripts"] if item.id == clip.id]
+        assert said.response == model.hear([samples])[0].transcript
+        assert (said.task, said.label) == ("transcript", "hello fox")
+
+
+def test_each_clip_is_heard_once(tmp_path, manifest, model, monkeypatch):
+    heard, hear = [], type(model).hear
+
+    def spy(self, audios, transcripts=None):
+        heard.append(len(audios))
+        return hear(self, audios, transcripts)
+
+    passes = []
+    monkeypatch.setattr(type(model), "hear", spy)
+    hook = model.whisper.get_encoder().conv1.register_forward_hook(lambda _, x, __: passes.append(len(x[0])))
+    try:
+        run_nano(model, manifest, tmp_path)
+        assert heard == [2, 1]
+        assert passes == [2, 1], "questions about a clip cost no encoder pass of their own"
+        run_nano(model, manifest, tmp_path)
+        assert passes == [2, 1], "a finished run has nothing to hear"
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("batch_size", [3, 64])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, manifest, model, whole, monkeypatch, batch_size):
+    """Stopped at its first, second, … chat in turn, until it comes to its end."""
+    chat = type(model).chat
+    folder, stops = tmp_path / "out", 0
+    while True:
+        calls = itertools.count(1)
+
+        def stopping(self, *args, calls=calls, **options):
+            if next(calls) == 2:  # every run gets one batch further
+                raise KeyboardInterrupt
+            return chat(self, *args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(model), "chat", stopping)
+            try:
+                predictions = run_nano(model, manifest, folder, batch_size)
+                break
+            except KeyboardInterrupt:
+                stops += 1
+                assert not (folder / "topline.jsonl").exists(), "unfinished output has no final name"
+    assert stops >= 5
+    assert contents(folder) == whole
+    assert len(predictions["speech"]) == len(predictions["topline"])
+
+
+def test_the_size_of_batches_changes_no_answer(tmp_path, manifest, model, whole):
+    run_nano(model, manifest, tmp_path, batch_size=2)
+    assert contents(tmp_path) == whole
+
+
+def test_nothing_to_ask(tmp_path, manifest, model):
+    bare = tmp_path / "clips.jsonl"
+    bare.write_text('{"id": "a", "audio": "a.wav", "text": "hello"}\n')
+    with pytest.raises(InputError) as caught:
+        run_nano(model, bare, tmp_path / "out")
+    assert str(caught.value) == f"{bare}: no clip has attributes to ask about; run 'desta2 annotate' first"
+    assert not (tmp_path / "out").exists()
