@@ -1,0 +1,100 @@
+"""The verbs of the model: train, chat."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from desta2.commands import AsJson, Verbose, emit, quiet_transformers
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Folder, hub id, or 'nano' for the shipped one.")]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run; see recipes/.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as run.epochs=3.")
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Train the adapter. Continues from the newest checkpoint in run.output.
+
+    Example: desta2 train recipes/nano.yaml run.epochs=2
+    """
+    from desta2.config import load_config
+    from desta2.train.config import TrainConfig
+
+    checked = load_config(config, TrainConfig, overrides or [])
+    quiet_transformers()
+    from desta2.train.trainer import train  # only now: it takes seconds to import
+
+    folder = train(checked)
+    emit({"model": str(folder)}, as_json, f"{folder}: trained adapter")
+
+
+def chat(
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="One or more clips.")],
+    question: Annotated[str | None, typer.Option("--question", "-q", help="Ask this and exit.")] = None,
+    model: Model = "nano",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling reproducible.")] = None,
+    transcript: Annotated[bool, typer.Option("--transcript", help="Show what Whisper understood.")] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Ask about audio; without -q an interactive chat.
+
+    Example: desta2 chat clip.wav -q "Is the speaker a man or a woman?"
+    """
+    from desta2.data.audio import load_audio
+    from desta2.errors import InputError
+
+    if question is None and as_json:
+        raise InputError("--json needs a question: add -q 'What can you hear from the audio?'")
+    samples = [load_audio(path) for path in audio]  # a bad file fails before a model loads
+    quiet_transformers()
+    from desta2.model.modeling import load
+
+    loaded = load(model)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0, "seed": seed}
+    if temperature > 0:
+        options["temperature"] = temperature
+    clips = loaded.hear(samples)
+    if transcript and not as_json:
+        for path, clip in zip(audio, clips, strict=True):
+            typer.echo(f"{path}: {clip.transcript}", err=True)
+    history: list[dict[str, Any]] = []
+    if question is not None:
+        output = loaded.chat([_first_turn(clips, question)], **options)
+        emit({"text": output.text, "transcripts": output.transcripts}, as_json, output.text)
+        return
+    typer.echo("Ask about the audio; an empty line or Ctrl-D ends the chat.", err=True)
+    while (asked := _ask()) is not None:
+        history.append({"role": "user", "content": asked} if history else _first_turn(clips, asked))
+        output = loaded.chat(history, **options)
+        typer.echo(output.text)
+        history.append({"role": "assistant", "content": output.text})
+
+
+def _first_turn(clips: list[Any], question: str) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "audio", "audio": clip} for clip in clips]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
+
+
+def _ask() -> str | None:
+    """The next question; None when there is none."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  (gives input() line editing and history)
+    # On a terminal only: elsewhere input() writes its prompt to stdout, among the answers.
+    prompt = "> " if sys.stdin.isatty() and sys.stdout.isatty() else ""
+    try:
+        return input(prompt).strip() or None
+    except EOFError:
+        return None
