@@ -1,8 +1,5 @@
-import importlib.util
-import json
 import math
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,24 +29,9 @@ SEEDS = [
 REQUESTS = [Request(f"clip-{i}", seed_messages(seed, "What can you hear?")) for i, seed in enumerate(SEEDS)]
 
 
-def tiny_models():
-    """The module that makes the tiny models of tests/model."""
-    path = Path(__file__).parents[1] / "model" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("desta2_tests_tiny_models", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory):
-    """A tiny random LLM that ends its answers after some 15 tokens: many of its tokens are ends."""
-    folder = tiny_models().write_llm(tmp_path_factory.mktemp("llm") / "llm")
-    path = folder / "generation_config.json"
-    config = json.loads(path.read_text())
-    config["eos_token_id"] += list(range(200, 220))
-    path.write_text(json.dumps(config))
-    return folder
+@pytest.fixture(scope="session")
+def llm(ending_llm):
+    return ending_llm
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ class TransformersBackend:
         path = checkpoint.resolve_base(base_id("llm", llm), None)
         self.name = llm
         self._style = style
-        self._llm = bases.freeze(bases.load_llm(path, dtype, device_map))
+        self._llm: Any = bases.freeze(bases.load_llm(path, dtype, device_map))
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as error:
@@ -139,7 +139,7 @@ class TransformersBackend:
         ends = ends if isinstance(ends, list) else [ends]
         length = next((place for place, token in enumerate(row) if token in ends), None)
         # What follows the end is padding, of whatever kind the LLM pads with.
-        text = self._tokenizer.decode(row[:length], skip_special_tokens=True).strip()
+        text = str(self._tokenizer.decode(row[:length], skip_special_tokens=True)).strip()
         return Reply(text, length is not None)
 
 

@@ -87,8 +87,8 @@ def respond(
                     if not reply.finished or not reply.text:
                         summary.unfinished.append(seed.id)
                         continue
-                    seed = relocate_audio(seed, manifest, folder)
-                    journal.append(_pair(seed, reply, backend, prompt, sampling))
+                    audio = relocate_audio(seed, manifest, folder).audio
+                    journal.append(_pair(seed, audio, reply, backend, prompt, sampling))
                     summary.written += 1
             seen += len(chunk)
             if progress is not None:
@@ -98,8 +98,10 @@ def respond(
     return summary
 
 
-def _pair(seed: Seed, reply: Reply, backend: Backend, prompt: str, sampling: Sampling) -> Pair:
-    audio = {"audio": seed.audio, "text": seed.text}
+def _pair(
+    seed: Seed, audio_path: str, reply: Reply, backend: Backend, prompt: str, sampling: Sampling
+) -> Pair:
+    audio = {"audio": audio_path, "text": seed.text}
     cut = {key: value for key in ("start", "end") if (value := getattr(seed, key)) is not None}
     message = {"role": "user", "content": f"{AUDIO}\n{prompt}", "audios": [audio | cut]}
     provenance = Provenance(

@@ -82,6 +82,9 @@ class QFormerLayer(nn.Module):
 class Adapter(nn.Module):
     """Encoder taps → vectors for the LLM."""
 
+    tap_mean: Tensor
+    tap_std: Tensor
+
     def __init__(self, config: Desta2Config) -> None:
         super().__init__()
         self.config = config

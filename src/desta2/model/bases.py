@@ -38,6 +38,12 @@ def _load(auto: Any, what: str, base: str, dtype: Any, device_map: Any) -> Any:
     return module.float() if half_on_cpu else module
 
 
+def device_of(llm: Any) -> torch.device:
+    """Where the LLM takes its input."""
+    device: torch.device = llm.get_input_embeddings().weight.device
+    return device
+
+
 def llm_width(llm: Any) -> int:
     """Width of the LLM's input embeddings."""
     return int(llm.get_input_embeddings().weight.shape[-1])

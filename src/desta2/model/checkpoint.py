@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from desta2.errors import CheckpointError
+from desta2.model.adapter import Adapter
 from desta2.nano import nano_path
 
 ADAPTER_FILE = "adapter.safetensors"
@@ -34,7 +35,7 @@ def model_folder(path_or_id: str | os.PathLike[str], **hub_options: Any) -> Path
         return path
     if path.exists():
         raise CheckpointError(f"{path} is a file; give the model's folder")
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
         file = cached_file(str(path_or_id), ADAPTER_FILE, **hub_options)
@@ -76,7 +77,7 @@ def save_adapter(adapter: nn.Module, folder: Path, state: dict[str, Tensor] | No
     os.replace(temporary, folder / ADAPTER_FILE)
 
 
-def load_adapter(adapter: nn.Module, folder: Path) -> None:
+def load_adapter(adapter: Adapter, folder: Path) -> None:
     """Load `adapter.safetensors` into `adapter`, which must fit exactly.
 
     Raises:
@@ -126,7 +127,7 @@ def fingerprint(source: str | os.PathLike[str] | nn.Module) -> str:
 
 def base_fingerprint(base: str, module: nn.Module) -> str:
     """Fingerprint of a frozen model that was loaded from `base`: from its files where there are any."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     if Path(base).is_dir():
         folder = Path(base)

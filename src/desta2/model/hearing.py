@@ -51,7 +51,7 @@ def hear(
     if not audios:
         return []
     processor = processor_of(model)
-    words = [None] * len(audios) if transcripts is None else list(transcripts)
+    words: list[str | None] = list(transcripts) if transcripts is not None else [None] * len(audios)
     encoded = model.encode(processor.features(audios))
     unwritten = [place for place, text in enumerate(words) if text is None]
     written = transcribe(

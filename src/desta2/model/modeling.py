@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -60,11 +60,11 @@ class Desta2Model(PreTrainedModel):
         bases.check_widths(config, whisper, llm)
         self.whisper: Any = bases.freeze(whisper)
         self.llm: Any = bases.freeze(llm)
-        self.adapter = Adapter(config).to(llm.get_input_embeddings().weight.device)
+        self.adapter = Adapter(config).to(bases.device_of(llm))
         self.processor = processor
         self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
-        self.post_init()
-        self.eval()
+        self.post_init()  # type: ignore[no-untyped-call]
+        self.eval()  # type: ignore[no-untyped-call]
 
     def init_weights(self) -> None:
         """Nothing to do: the frozen models come with weights, and the adapter draws its own."""
@@ -337,6 +337,32 @@ class Desta2Model(PreTrainedModel):
         eos = config.eos_token_id
         return {"pad_token_id": int(eos[0] if isinstance(eos, list) else eos)}
 
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        max_new_tokens: int = ...,
+        do_sample: bool | None = ...,
+        temperature: float | None = ...,
+        top_p: float | None = ...,
+        seed: int | None = ...,
+        transcripts: Sequence[Any] | None = ...,
+        use_audio: bool = ...,
+    ) -> ChatOutput: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Sequence[Mapping[str, Any]]],
+        max_new_tokens: int = ...,
+        do_sample: bool | None = ...,
+        temperature: float | None = ...,
+        top_p: float | None = ...,
+        seed: int | None = ...,
+        transcripts: Sequence[Any] | None = ...,
+        use_audio: bool = ...,
+    ) -> list[ChatOutput]: ...
+
     def chat(
         self,
         messages: Sequence[Any],
@@ -382,7 +408,7 @@ class Desta2Model(PreTrainedModel):
         else:  # one by one: a batch would share one stream of random numbers
             outputs = []
             for conversation, own in zip(conversations, given, strict=True):
-                with seeded(seed, self.get_input_embeddings().weight.device):
+                with seeded(seed, bases.device_of(self.llm)):
                     outputs += answer_all(self, [conversation], [own], use_audio, options)
         return outputs[0] if one else outputs
 

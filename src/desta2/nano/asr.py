@@ -12,7 +12,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -97,7 +97,7 @@ def make_model(tokenizer: WhisperTokenizer, recipe: AsrRecipe) -> WhisperForCond
     """Random weights of the recipe's size."""
     from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in _SPECIAL}
+    ids: dict[str, Any] = {token: tokenizer.convert_tokens_to_ids(token) for token in _SPECIAL}
     end = ids["<|endoftext|>"]
     torch.manual_seed(recipe.seed)
     config = WhisperConfig(

@@ -12,10 +12,11 @@ from depending on exact token vectors: an adapter's output will never be exact.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -307,7 +308,7 @@ class Sampler:
             rows.append((ids, positions, segment, wanted, heard + [0] * (len(ids) - shared)))
         return self._pack(rows)
 
-    def _pack(self, rows: list[tuple[list[int], ...]]) -> Packed:
+    def _pack(self, rows: Sequence[tuple[list[int], ...]]) -> Packed:
         longest = max(len(row[0]) for row in rows)
 
         def stack(column: int, fill: int) -> Tensor:
@@ -353,7 +354,8 @@ def answer(
     inputs = tokenizer(
         texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
     )
-    ids = model.generate(**inputs, do_sample=False)
+    generator: Any = model  # its own annotations do not recognise it
+    ids = generator.generate(**inputs, do_sample=False)
     answers: list[str] = tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :], skip_special_tokens=True)
     return answers
 

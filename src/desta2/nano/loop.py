@@ -141,7 +141,7 @@ def fit(
                 group["lr"] = recipe.rate(step)
             model.train()
             loss = loss_of(batch_at(step), step / recipe.steps)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

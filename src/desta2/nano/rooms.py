@@ -80,7 +80,7 @@ def make_rooms(seed: int, per_kind: int = ROOMS_PER_KIND) -> dict[str, list[Room
 
 def reverberate(speech: np.ndarray, room: Room) -> np.ndarray:
     """Speech (samples,) as heard in the room; the tail is kept, so the result is longer."""
-    return fftconvolve(speech, room.response).astype(np.float32)
+    return np.asarray(fftconvolve(speech, room.response), dtype=np.float32)
 
 
 def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float) -> np.ndarray:
@@ -88,7 +88,7 @@ def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float) ->
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     frequency = np.maximum(np.fft.rfftfreq(n_samples, 1 / SAMPLE_RATE), 20.0)
     noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2), n_samples)
-    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+    return np.asarray(noise / np.sqrt(np.mean(noise**2)), dtype=np.float32)
 
 
 def mix(speech: np.ndarray, noise: np.ndarray, active: np.ndarray, snr_db: float) -> np.ndarray:
@@ -101,4 +101,4 @@ def mix(speech: np.ndarray, noise: np.ndarray, active: np.ndarray, snr_db: float
         snr_db: signal-to-noise ratio in dB.
     """
     power = float(np.mean(speech[active].astype(np.float64) ** 2))
-    return (speech + noise * np.sqrt(power / 10 ** (snr_db / 10))).astype(np.float32)
+    return np.asarray(speech + noise * np.sqrt(power / 10 ** (snr_db / 10)), dtype=np.float32)

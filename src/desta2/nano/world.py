@@ -80,8 +80,8 @@ def _render(draw: _Draw, speech: np.ndarray, noise_seed: int) -> np.ndarray:
     noise = coloured_noise(np.random.default_rng(noise_seed), len(clip), draw.noise_colour)
     clip = mix(clip, noise, active, draw.snr_db)
     clip = clip * (10 ** (draw.level_db / 20) / np.sqrt(np.mean(clip[active] ** 2)))
-    peak = float(np.abs(clip).max())
-    return clip if peak <= _PEAK else clip * (_PEAK / peak)
+    too_loud = max(1.0, float(np.abs(clip).max()) / _PEAK)
+    return np.asarray(clip / too_loud, dtype=np.float32)
 
 
 def make_clip(split: str, index: int, seed: int) -> tuple[Clip, np.ndarray]:
