@@ -67,7 +67,8 @@ def test_the_result_is_complete(folder, result):
         assert score.keys() == {"value", "low", "high", "n"}, name
         assert 0 <= score["low"] <= score["value"] <= score["high"], name
         assert score["n"] > 0, name
-    assert result["attribute_accuracy"]["speech"]["n"] == SIZE["--test-clips"] * len(ASPECT)
+    questions = SIZE["--test-clips"] * len(ASPECT)  # but for what could not be measured of a clip
+    assert 0.95 * questions <= result["attribute_accuracy"]["speech"]["n"] <= questions
     assert result["asr_wer"]["n"] == SIZE["--test-clips"]
     assert result["seconds"] > 0
     assert result["report"] == str(folder / "evaluation" / "report.html")

@@ -35,9 +35,9 @@ class DemoSize:
         seed: of all draws.
     """
 
-    train_clips: int = 1600
+    train_clips: int = 1200
     test_clips: int = 120
-    steps: int = 600
+    steps: int = 320
     seed: int = 1
 
 
