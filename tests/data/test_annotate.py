@@ -46,13 +46,13 @@ def test_a_clip_is_measured_and_put_into_words():
         text="hello",
         language="en",
         attributes={"accent": "Scottish"},
-        measured={"snr_db": 90.0, "c50_db": -30.0, "f0_median_hz": 999.0, "syllables_per_s": 7.0},
+        measured={"snr_db": 90.0, "c50_db": -30.0},
         corpus_key="kept",
     )
     result = annotate_clip(clip, tone(220, 1.25, 0.5))
     assert result.duration == 1.25
     assert result.measured["f0_median_hz"] == pytest.approx(220, rel=0.02)
-    assert "syllables_per_s" not in result.measured  # a tone is no speech, and the old number is not kept
+    assert "syllables_per_s" not in result.measured  # a tone is no speech
     assert (result.measured["snr_db"], result.measured["c50_db"]) == (90.0, -30.0)
     pitch, volume = load_scheme().attributes[4:6]
     assert result.attributes == {
@@ -67,6 +67,15 @@ def test_a_clip_is_measured_and_put_into_words():
     assert clip.duration == 9.0
     assert "pitch" not in clip.attributes
     assert Clip.model_validate(result.to_dict()) == result
+
+
+def test_numbers_that_the_corpus_gives_are_kept():
+    given = {"f0_median_hz": 999.0, "syllables_per_s": 7.0}
+    clip = Clip(id="a", audio="a.wav", text="hello", language="en", measured=given)
+    result = annotate_clip(clip, tone(220, 1.25, 0.5))
+    assert result.measured.items() >= given.items()
+    assert "loudness_lufs" in result.measured
+    assert (result.attributes["pitch"], result.attributes["speaking_speed"]) == ("High", "Fast")
 
 
 def test_numbers_are_rounded_and_follow_the_signal():

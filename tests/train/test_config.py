@@ -6,6 +6,7 @@ import pytest
 
 from desta2.config import load_config
 from desta2.errors import ConfigError
+from desta2.nano.demo import DemoSize
 from desta2.nano.recipe import adapter_config
 from desta2.train.config import TrainConfig
 
@@ -58,5 +59,6 @@ def test_what_has_no_default_is_asked_for(tmp_path):
 
 def test_the_nano_recipe_is_what_the_demo_trains():
     recipe = load_config(RECIPES / "nano.yaml", TrainConfig)
-    demo = adapter_config([Path("demo-run/pairs")], Path("nano-run"), steps=600, seed=1)
+    size = DemoSize()
+    demo = adapter_config([Path("demo-run/pairs")], Path("nano-run"), size.steps, size.seed)
     assert recipe == demo

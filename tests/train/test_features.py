@@ -10,7 +10,7 @@ import torch
 from desta2.errors import AudioError
 from desta2.train import features
 from desta2.train.dataset import ClipRef
-from desta2.train.features import TapCache, clip_features, write_transcripts
+from desta2.train.features import LiveFeatures, TapCache, clip_features, write_transcripts
 
 
 @pytest.fixture
@@ -61,6 +61,14 @@ def test_a_sample_is_as_the_adapter_wants_it(tmp_path, model, refs):
     assert cache.sample().shape[1] == 5
 
 
+def test_features_made_anew_are_what_the_taps_come_from(tmp_path, model, refs):
+    live, cache = LiveFeatures(model, refs), TapCache(tmp_path, model, refs)
+    for ref in refs:
+        taps = model.encode(live(ref)[None]).taps[:, 0]
+        torch.testing.assert_close(cache(ref).float(), taps, rtol=2**-10, atol=1e-4)
+    torch.testing.assert_close(live.sample(2), cache.sample(2), rtol=2**-10, atol=1e-4)
+
+
 def test_a_second_run_encodes_nothing(tmp_path, model, refs, passes):
     first = TapCache(tmp_path, model, refs)
     before = [first(ref) for ref in refs]
@@ -108,24 +116,25 @@ def test_other_tap_layers_or_another_encoder_are_encoded_again(tmp_path, bases, 
     assert passes == [2, 2, 1]
 
 
-def test_a_run_that_is_killed_leaves_no_wrong_cache(tmp_path, bases, make_model, refs, monkeypatch):
+@pytest.mark.parametrize("moment", ["while encoding", "before the note"])
+def test_a_run_that_is_killed_leaves_no_wrong_cache(tmp_path, bases, make_model, refs, monkeypatch, moment):
     monkeypatch.setattr(features, "_BATCH", 2)
-    model, other = make_model(bases), make_model(bases, tap_layers=[0, 1, 2, 3])
-    assert other.config.tap_layers == model.config.tap_layers
-    other = make_model(
-        bases, tap_layers=[3, 2, 1, 0]
-    )  # of the same shape as the first: a mix would pass unseen
+    model = make_model(bases, tap_layers=[0, 1, 2, 3])
+    other = make_model(bases, tap_layers=[3, 2, 1, 0])  # of the same shape: a mix would pass unseen
     TapCache(tmp_path, model, refs)
-    encode, calls = type(other).encode, []
+    calls = []
 
-    def killed(self, input_features):
+    def killed(*_):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 2 or moment == "before the note":
             raise KeyboardInterrupt
-        return encode(self, input_features)
+        return clip_features(*_)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(other), "encode", killed)
+        if moment == "while encoding":
+            patch.setattr(features, "clip_features", killed)
+        else:
+            patch.setattr(features.json, "dumps", killed)
         with pytest.raises(KeyboardInterrupt):
             TapCache(tmp_path, other, refs)
     assert_taps(TapCache(tmp_path, model, refs), model, refs)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
 from desta2.model import Desta2Model
 from desta2.train import trainer
+from desta2.train.collate import Collator
 from desta2.train.config import TrainConfig
 from desta2.train.dataset import read_pairs
+from desta2.train.features import clip_features
 from desta2.train.trainer import AdapterTrainer, build_model, tokenise, train
 
 
@@ -208,13 +210,15 @@ def test_the_papers_warm_up_fits_into_a_short_run(config, whole):
     assert rates[-1] < 0.1 * rates[1]
 
 
-def test_training_starts_from_an_adapter(config, whole):
-    first = whole / "model"
-    second = config("second", model={"adapter": first}, max_steps=1, learning_rate=1e-12)
-    assert_same(adapter_of(train(second)), adapter_of(first), tolerance=1e-7)
+def test_training_starts_from_an_adapter(config, whole, tmp_path):
+    start = adapter_of(whole / "model")
+    start["tap_mean"] += 1  # statistics of other clips: they belong to the adapter and stay as they are
+    save_file(start, tmp_path / "adapter.safetensors")
+    run = config("second", model={"adapter": tmp_path}, max_steps=1, learning_rate=1e-12)
+    assert_same(adapter_of(train(run)), start, tolerance=1e-7)
     wrong = r"does not fit its configuration.*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):
-        train(config("third", model={"adapter": first, "n_queries": 4}))
+        train(config("third", model={"adapter": tmp_path, "n_queries": 4}))
 
 
 def test_whisper_writes_the_missing_transcripts(bases, make_model, pairs):
@@ -237,13 +241,24 @@ def test_the_first_step_has_the_loss_of_the_fresh_model(config, cache_taps):
     trainer.set_seed(run.run.seed)
     model = build_model(run.model)
     rows = read_pairs(run.data.train, None)
-    features = trainer.clip_features(model, [clip for _, [(clip, _)] in rows])
+    features = clip_features(model, [clip for _, [(clip, _)] in rows])
     model.adapter.calibrate(model.encode(features).taps)
-    batch = trainer.Collator("input_features")(
+    batch = Collator("input_features")(
         [(example, [feature]) for example, feature in zip(tokenise(rows, model), features, strict=True)]
     )
     train(run)
     assert log_of(run.run.output)[0]["loss"] == pytest.approx(model(**batch).loss.item(), abs=2e-3)
+
+
+def test_half_precision_and_loader_processes_change_little(config):
+    """bf16 on a CPU too, where transformers refuses it unless told that a CPU is meant."""
+    options = {"max_steps": 1, "model": {"adapter_dropout": 0.0}}
+    plain = log_of(train(config("plain", **options)).parent)[0]["loss"]
+    half = train(config("half", bf16=True, **options))
+    assert log_of(half.parent)[0]["loss"] == pytest.approx(plain, rel=0.02)
+    assert {weight.dtype for weight in adapter_of(half).values()} == {torch.float32}
+    loaded = log_of(train(config("loaded", workers=1, **options)).parent)[0]["loss"]
+    assert loaded == pytest.approx(plain, rel=1e-6)
 
 
 # Mistakes, told before any weight loads

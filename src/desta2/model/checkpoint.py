@@ -62,7 +62,9 @@ def resolve_base(base_id: str, folder: Path | None) -> str:
         return str(nano_path(base_id.removeprefix("nano/")))
     if folder is not None and (folder / base_id).is_dir():
         return str((folder / base_id).resolve())
-    if base_id.startswith((".", "/")) and not Path(base_id).is_dir():
+    # A path relative to the model's folder must not be found by chance in the working folder.
+    elsewhere = folder is not None and base_id.startswith(".")
+    if base_id.startswith((".", "/")) and (elsewhere or not Path(base_id).is_dir()):
         raise CheckpointError(
             f"the frozen model {base_id} (relative to {folder or os.getcwd()}) is not there"
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,16 @@ _RETRIEVAL = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples come through the callback, i
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _CHARS_UTF8 = 1
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+def require_espeak() -> None:
+    """Check, without starting the engine, that it can be had.
+
+    Raises:
+        InputError: the package `espeakng-loader` is not installed.
+    """
+    if find_spec("espeakng_loader") is None:
+        raise InputError("speech synthesis needs the extra 'synth': pip install 'desta2[synth]'")
 
 
 class Synthesiser:

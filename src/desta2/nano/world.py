@@ -13,7 +13,7 @@ cores, and the first clips of a larger corpus are those of a smaller one.
 from __future__ import annotations
 
 import multiprocessing
-import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ import soxr
 from desta2.data.attributes import count_syllables
 from desta2.data.audio import SAMPLE_RATE, write_wav
 from desta2.errors import InputError
-from desta2.nano.espeak import synthesiser
+from desta2.nano.espeak import require_espeak, synthesiser
 from desta2.nano.grammar import SPLITS, draw_sentence
 from desta2.nano.rooms import Room, coloured_noise, make_rooms, mix, reverberate
 from desta2.nano.voices import ACCENTS, draw_speaker
@@ -167,14 +167,13 @@ def make_corpus(
         raise InputError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     if n < 1:
         raise InputError(f"a corpus needs at least one clip, got n={n}")
-    synthesiser()  # complain about a missing extra here, not in a worker
+    require_espeak()  # complain about a missing extra here, not in a worker
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     jobs = [(split, first, min(BLOCK, n - first), seed, str(folder)) for first in range(0, n, BLOCK)]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["desta2.nano.world"])
     clips: list[Clip] = []
-    with context.Pool(processes or os.cpu_count(), maxtasksperchild=1) as pool:
-        blocks = pool.imap(_make_block, jobs)
+    context = multiprocessing.get_context("spawn")  # a fork would inherit what this process has said
+    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
+        blocks = pool.map(_make_block, jobs)
         for block in track(blocks, total=len(jobs), description=f"speaking {n} {split} clips"):
             clips += block
     manifest = folder / "clips.jsonl"

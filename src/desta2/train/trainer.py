@@ -174,6 +174,7 @@ def _arguments(run: RunConfig, steps: int) -> TrainingArguments:
         weight_decay=run.weight_decay,
         max_grad_norm=run.max_grad_norm,
         bf16=run.bf16,
+        use_cpu=not torch.accelerator.is_available(),  # bf16 on a CPU has to be asked for like this
         seed=run.seed,
         logging_steps=run.log_steps,
         save_steps=run.save_steps,
