@@ -57,6 +57,8 @@ class Synthesiser:
         self.sampling_rate: int = self._lib.espeak_Initialize(_RETRIEVAL, 0, str(data).encode(), 0)
         if self.sampling_rate <= 0:
             raise RunError(f"espeak-ng could not start with its data in {data}")
+        # Breath is noise, which espeak-ng would seed from the clock.
+        self._lib.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._chunks: list[np.ndarray] = []
         self._callback = _Callback(self._collect)  # kept: ctypes does not hold a reference
         self._lib.espeak_SetSynthCallback(self._callback)
