@@ -99,7 +99,6 @@ class TransformersBackend:
         from transformers import AutoTokenizer
 
         from desta2.model import bases, checkpoint
-        from desta2.model.batching import LeftPadded
         from desta2.nano import base_id
 
         path = checkpoint.resolve_base(base_id("llm", llm), None)
@@ -111,16 +110,16 @@ class TransformersBackend:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot load the tokenizer of {llm}: {error}") from error
         self.fingerprint: str | None = checkpoint.base_fingerprint(path, self._llm)
-        self._pad = LeftPadded
 
     def reply(self, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
         """Answer a batch of requests, left-padded, in one `generate` call."""
         import torch
 
+        from desta2.model.batching import LeftPadded
         from desta2.model.prompt import build_prompt
 
         rows = [build_prompt(r.messages, self._tokenizer, self._style).input_ids for r in requests]
-        batch = self._pad.of(rows, self._llm.device)
+        batch = LeftPadded.of(rows, self._llm.device)
         with torch.no_grad():
             new = self._llm.generate(
                 batch.input_ids,

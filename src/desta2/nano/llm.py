@@ -224,8 +224,8 @@ def draw_exchange(facts: Facts, rng: Random, progress: float) -> tuple[str, str]
     return combine(exchange, draw_format(rng.choice(names), rng) if names else None, facts, rng)
 
 
-def draw_repetition(facts: Facts, rng: Random, progress: float) -> tuple[str, str]:
-    """Words to be repeated, and the words; of the arguments only `rng` is used."""
+def draw_repetition(rng: Random) -> tuple[str, str]:
+    """Words to be repeated, and the words."""
     words = " ".join(rng.choices(WORDS, k=rng.randint(2, 10)))
     return rng.choice(REPEAT).format(words), words
 
@@ -300,8 +300,11 @@ class Sampler:
             shared = len(ids)
             while len(ids) < self.recipe.tokens:
                 turns = 2 if rng.random() < 0.15 else 1
-                draw = draw_repetition if repeat else draw_exchange
-                more, predict = self._branch([draw(facts, rng, progress) for _ in range(turns)])
+                exchanges = [
+                    draw_repetition(rng) if repeat else draw_exchange(facts, rng, progress)
+                    for _ in range(turns)
+                ]
+                more, predict = self._branch(exchanges)
                 ids, wanted = ids + more, wanted + predict
                 segment += [segment[-1] + 1] * len(more)
                 positions += range(shared, shared + len(more))
