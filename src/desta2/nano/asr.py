@@ -165,7 +165,7 @@ def _load(manifest: Path, extractor: WhisperFeatureExtractor) -> _Speech:
 
 
 def warp(features: Tensor, rng: torch.Generator) -> Tensor:
-    """Stretch the frequency axis of log-mels (clips, bins, frames) by up to ±8 %, another factor for each clip.
+    """Stretch the frequency axis of log-mels (clips, bins, frames) by up to ±8 %, a factor for each clip.
 
     Vocal tract length perturbation (Jaitly and Hinton, 2013): the few timbres of espeak become many.
     """
