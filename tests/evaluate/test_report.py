@@ -52,7 +52,7 @@ def result():
 
     def system(answers, shouted):
         items = [item(i, "attribute/speaking_speed", said, "fast") for i, said in enumerate(answers)]
-        return [*items, item(0, "format/capitals", shouted, None)]
+        return [*items, item(0, "format/capitals", shouted, "fast", key="speaking_speed")]
 
     systems = {
         "speech": system(["fast", "slow", "fast", EVIL], "YES"),

@@ -37,13 +37,13 @@ def systems() -> dict[str, list[Prediction]]:
     return {
         "speech": [
             *answered(["Female.", "FEMALE", clear, "a woman"], DURATIONS),
-            item(0, "format/capitals", "YES"),
-            item(1, "format/start", "Sure. Yes", phrase="Sure."),
+            item(0, "format/capitals", "FEMALE", "female", key="gender"),
+            item(1, "format/start", "Sure. Low.", "high", key="pitch", phrase="Sure."),
         ],
         "cascade": answered([clear] * 4, ["The duration is not clear."] * 4),
         "topline": [
-            item(1, "format/start", "Yes. Sure.", phrase="Sure."),
-            item(0, "format/capitals", "NO"),
+            item(1, "format/start", "High. Sure.", "high", key="pitch", phrase="Sure."),
+            item(0, "format/capitals", "FEMALE", "female", key="gender"),
             *reversed(answered([f"The gender is {g}." for g in GENDERS], DURATIONS)),
         ],
     }
@@ -138,6 +138,11 @@ def test_score_nano_gives_the_json_of_the_command(systems):
         "speech": 1.0,
         "text": 0.5,
     }
+    assert {name: score["value"] for name, score in result["format_right"].items()} == {
+        "speech": 0.5,  # the other is obedient and wrong
+        "text": 0.5,  # the other is right and disobedient
+    }
+    assert result["by_format_right"]["capitals"]["text"]["value"] == 1.0
     assert result["by_format"]["start"]["text"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 1}
     assert result["asr_wer"] == {"value": 0.2, "low": 0.1, "high": 0.3, "n": 4}
     assert [score["value"] for score in result["unclear"].values()] == [1 / 8, 1.0, 0.0]
@@ -190,16 +195,16 @@ def test_score_nano_refuses_items_that_differ(systems, change, message):
 
 
 def test_score_nano_needs_labels_speakers_and_both_kinds(systems):
-    formats_only = {name: [p for p in items if p.label is None] for name, items in systems.items()}
+    formats_only = {name: [p for p in items if "format" in p.task] for name, items in systems.items()}
     with pytest.raises(InputError, match="no attribute items to score"):
         score_nano(formats_only, None)
-    attributes_only = {name: [p for p in items if p.label] for name, items in systems.items()}
+    attributes_only = {name: [p for p in items if "attribute" in p.task] for name, items in systems.items()}
     with pytest.raises(InputError, match="no format items to score"):
         score_nano(attributes_only, None)
     bare = Prediction(
         id="c0/attribute/gender", task="attribute/gender", instruction="?", response="", label="male"
     )
-    capitals = item(0, "format/capitals", "YES")
+    capitals = item(0, "format/capitals", "YES", "male", key="gender")
     with pytest.raises(InputError, match="'c0/attribute/gender' has no speaker"):
         score_nano({"speech": [bare, capitals], "cascade": [bare], "topline": [bare, capitals]}, None)
     unlabelled = bare.model_copy(update={"label": None})

@@ -66,6 +66,8 @@ def summary(result: dict[str, Any]) -> str:
     lines += [
         "formats obeyed",
         *(line(f"  with {key}", score) for key, score in result["format_rate"].items()),
+        "formats obeyed with the right value",
+        *(line(f"  with {key}", score) for key, score in result["format_right"].items()),
     ]
     lines += [line("word error rate of the transcripts", result["asr_wer"])]
     lines += [f"report: {result['report']} ({result['seconds']:.0f} s)"]

@@ -80,10 +80,8 @@ def _evaluate(
     )
     by_clip = {clip.id: (clip, ears) for clip, ears in zip(clips, heard, strict=True)}
     for clip in unheard:
-        prediction = _prediction(
-            clip, Item(clip.id, clip.id, "transcript", "", clip.text or ""), by_clip[clip.id][1].transcript
-        )
-        journals["transcripts"].append(prediction)
+        words = Item(clip.id, clip.id, "transcript", "", "", clip.text or "")
+        journals["transcripts"].append(_prediction(clip, words, by_clip[clip.id][1].transcript))
     for name, rows in wanted.items():
         for batch in _batches(rows, batch_size):
             conversations = [_conversation(name, item, *by_clip[item.clip]) for item in batch]
@@ -96,7 +94,7 @@ def _evaluate(
 
 def _applies(system: str, item: Item) -> bool:
     """The cascade is not asked for formats: without hearing it writes them as well as with text."""
-    return system != "cascade" or item.label is not None
+    return system != "cascade" or item.task.startswith("attribute/")
 
 
 def _conversation(system: str, item: Item, clip: Clip, heard: Heard) -> list[dict[str, Any]]:
@@ -116,6 +114,7 @@ def _prediction(clip: Clip, item: Item, response: str) -> Prediction:
             "label": item.label,
             "audio": clip.audio,
             "clip": clip.id,
+            "key": item.key,
             "speaker": clip.speaker or clip.id,
             "phrase": item.phrase,
         }

@@ -38,15 +38,18 @@ class NanoResult(TypedDict):
     """All scores of the nano benchmark, ready for JSON.
 
     `attribute_accuracy`, and `by_attribute` for each attribute, hold "speech", "cascade", "topline" and
-    "chance"; `format_rate`, and `by_format` for each format, hold "speech" and "text". The two overall scores
-    are means over attributes and over formats. `unclear` is each system's share of "not clear" answers, and
-    `confusion` the answers of "speech".
+    "chance"; `format_rate`, and `by_format` for each format, hold "speech" and "text": the share of answers
+    written as asked. `format_right` and `by_format_right` are the share of those that are right besides.
+    Overall scores are means over attributes and over formats. `unclear` is each system's share of "not clear"
+    answers, and `confusion` the answers of "speech".
     """
 
     attribute_accuracy: dict[str, Score]
     format_rate: dict[str, Score]
     by_attribute: dict[str, dict[str, Score]]
     by_format: dict[str, dict[str, Score]]
+    format_right: dict[str, Score]
+    by_format_right: dict[str, dict[str, Score]]
     asr_wer: Score | None
     unclear: dict[str, Score]
     confusion: dict[str, Confusion]
@@ -123,7 +126,7 @@ def score_nano(systems: Mapping[str, Sequence[Prediction]], asr_wer: Interval | 
     Args:
         systems: predictions of "speech", "cascade" and "topline". Attribute items (task "attribute/<key>")
             are needed of all three, format items ("format/<name>") of the first and last. Each carries its
-            `speaker`; formats with a phrase carry it as `phrase`.
+            `speaker`; format items carry the attribute they are about as `key`, and some a `phrase`.
         asr_wer: of the transcripts, where there are some.
 
     Raises:
@@ -140,19 +143,29 @@ def score_nano(systems: Mapping[str, Sequence[Prediction]], asr_wer: Interval | 
     answers = {name: [read_answer(_name(item), item.response) for item in asked[name]] for name in asked}
     asked["chance"] = chance(asked["speech"])
     right = {
-        name: [is_right(_name(item), _label(item), item.response) for item in items]
+        name: [is_right(_key(item), _label(item), item.response) for item in items]
         for name, items in asked.items()
     }
     obeyed = {
         name: [obeys(_name(item), item.response, _extra(item, "phrase", "")) for item in items]
         for name, items in formatted.items()
     }
+    both = {
+        name: [
+            hit and is_right(_key(item), _label(item), item.response)
+            for hit, item in zip(hits, formatted[name], strict=True)
+        ]
+        for name, hits in obeyed.items()
+    }
     questions, tasks = asked["speech"], formatted["speech"]
+    formats = tuple(dict.fromkeys(map(_name, tasks)))
     return {
         "attribute_accuracy": {name: _score(hits, questions) for name, hits in right.items()},
         "format_rate": {name: _score(hits, tasks) for name, hits in obeyed.items()},
         "by_attribute": _by_name(right, questions, tuple(ASPECT)),
-        "by_format": _by_name(obeyed, tasks, tuple(dict.fromkeys(map(_name, tasks)))),
+        "by_format": _by_name(obeyed, tasks, formats),
+        "format_right": {name: _score(hits, tasks) for name, hits in both.items()},
+        "by_format_right": _by_name(both, tasks, formats),
         "asr_wer": asr_wer.to_dict() if asr_wer else None,
         "unclear": {name: _score([a == UNKNOWN for a in said], questions) for name, said in answers.items()},
         "confusion": _confusions(questions, answers["speech"]),
@@ -226,10 +239,15 @@ def _name(item: Prediction) -> str:
     return item.task.partition("/")[2]
 
 
+def _key(item: Prediction) -> str:
+    """The attribute that an item asks for."""
+    return _name(item) if item.task.startswith("attribute/") else _extra(item, "key", "")
+
+
 def _label(item: Prediction) -> str:
     if item.label is None:
-        raise InputError(f"{item.id!r} has no label; attribute items need one")
-    return _check_label(_name(item), item.label)
+        raise InputError(f"{item.id!r} has no label; items of the nano benchmark need one")
+    return _check_label(_key(item), item.label)
 
 
 def _check_label(key: str, label: str) -> str:

@@ -26,16 +26,18 @@ class Item:
         id: "<clip id>/<task>".
         clip: id of the clip.
         task: "attribute/<key>" or "format/<name>".
+        key: the attribute that it is about.
         instruction: what is asked.
-        label: the right value of an attribute question, None for a format question.
+        label: the attribute's right value.
         phrase: what a start or end format asks for.
     """
 
     id: str
     clip: str
     task: str
+    key: str
     instruction: str
-    label: str | None = None
+    label: str
     phrase: str = ""
 
 
@@ -58,15 +60,15 @@ def nano_items(clips: Iterable[Clip]) -> list[Item]:
         facts = facts_of(clip)
         for key, value in facts.values.items():
             task = f"attribute/{key}"
-            items.append(Item(f"{clip.id}/{task}", clip.id, task, ask(facts, key, rng).question, value))
+            items.append(Item(f"{clip.id}/{task}", clip.id, task, key, ask(facts, key, rng).question, value))
         for name in rng.sample(FORMATS, FORMATS_PER_CLIP):
-            exchanges = [ask(facts, key, rng) for key in facts.values]
-            suitable = [exchange for exchange in exchanges if fits(name, exchange)]
+            exchanges = {key: ask(facts, key, rng) for key in facts.values}
+            suitable = [key for key, exchange in exchanges.items() if fits(name, exchange)]
             if not suitable:
                 continue
-            exchange = rng.choice(suitable)
+            key = rng.choice(suitable)
             fmt = draw_format(name, rng)
-            task = f"format/{name}"
-            instruction, _ = combine(exchange, fmt, facts, rng)
-            items.append(Item(f"{clip.id}/{task}", clip.id, task, instruction, None, fmt.phrase))
+            task, label = f"format/{name}", facts.values[key]
+            instruction, _ = combine(exchanges[key], fmt, facts, rng)
+            items.append(Item(f"{clip.id}/{task}", clip.id, task, key, instruction, label, fmt.phrase))
     return items
