@@ -60,6 +60,7 @@ class Journal:
             raise InputError(f"cannot write {path} resumably: expected NAME.jsonl or a folder")
         self._shard_size = sys.maxsize if self._single else shard_size
         self._done: set[str] = set()
+        self._first: dict[str, Any] | None = None
         self._broken = False  # an append did not come to its end: the file may have a torn line
         self._finished: list[Path] = []
         self._file: io.FileIO | None = None  # the active shard, under its partial name
@@ -73,6 +74,11 @@ class Journal:
         """The ids that are written."""
         return self._done
 
+    @property
+    def first(self) -> Mapping[str, Any] | None:
+        """The first record that an earlier run left here: it tells how the output was begun."""
+        return self._first
+
     def __enter__(self) -> Self:
         wrong_kind = self._path.is_dir() if self._single else self._path.is_file()
         if wrong_kind:
@@ -81,7 +87,7 @@ class Journal:
             )
         folder = self._path.parent if self._single else self._path
         lock_path = folder / (f".{self._path.name}.lock" if self._single else ".lock")
-        self._done, self._broken = set(), False
+        self._done, self._first, self._broken = set(), None, False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_path, _lock(lock_path, self._path)
@@ -263,6 +269,7 @@ class Journal:
         if key in self._done:
             raise RecordError(f"{place}: the id {key!r} is in this output twice: delete one of the lines")
         self._done.add(key)
+        self._first = self._first or fields
 
 
 def _partial(path: Path) -> Path:

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_progress_counts_all_seeds_dealt_with(tmp_path, seeds):
     seen.clear()
     respond(seeds, tmp_path / "pairs.jsonl", Scripted(), batch_size=3, progress=seen.append)
     assert seen == [3, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "message"),
+    [
+        (Scripted(name="other"), {}, "llm was 'scripted' and is 'other'"),
+        (Scripted(), {"prompt": "Who speaks?"}, "and is 'Who speaks?'"),
+        (Scripted(), {"sampling": Sampling(temperature=0.5)}, "temperature was 1.0 and is 0.5"),
+    ],
+)
+def test_answers_of_two_kinds_are_not_mixed(tmp_path, seeds, backend, options, message):
+    with pytest.raises(KeyboardInterrupt):
+        respond(seeds, tmp_path / "pairs", Scripted(stop=1), batch_size=3)
+    with pytest.raises(InputError, match=f"pairs was begun otherwise: .*{re.escape(message)}"):
+        respond(seeds, tmp_path / "pairs", backend, **options)
+    respond(seeds, tmp_path / "pairs", Scripted(), sampling=Sampling(max_new_tokens=1024))
+    assert len(responses(tmp_path / "pairs")) == len(TEXTS)
 
 
 # What is left out

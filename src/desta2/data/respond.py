@@ -9,16 +9,18 @@ seeded per id: stopping and continuing changes nothing in what is written. Sourc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from desta2 import __version__
 from desta2.data.backends import Backend, Reply, Request, Sampling
 from desta2.data.manifests import relocate_audio
 from desta2.data.prompts import DESCRIBE
+from desta2.errors import InputError
 from desta2.journal import Journal
 from desta2.records import Pair, Provenance, Seed, read_records
 
@@ -67,7 +69,7 @@ def respond(
         Counts, and the ids whose answers could not be used.
 
     Raises:
-        InputError: as `read_records`.
+        InputError: as `read_records`; or `out` was begun with another LLM, prompt or sampling.
     """
     from desta2.model.prompt import seed_messages
 
@@ -76,6 +78,8 @@ def respond(
     summary = Summary(0, 0, [])
     seen = 0
     with Journal(folder) as journal:
+        if journal.first is not None:
+            _check_begun(journal.first, _provenance(backend, prompt, sampling), folder)
         while chunk := list(islice(seeds, batch_size)):
             fresh = [seed for seed in chunk if seed.id not in journal.done]
             summary.already_done += len(chunk) - len(fresh)
@@ -88,7 +92,7 @@ def respond(
                         summary.unfinished.append(seed.id)
                         continue
                     audio = relocate_audio(seed, manifest, folder).audio
-                    journal.append(_pair(seed, audio, reply, backend, prompt, sampling))
+                    journal.append(_pair(seed, audio, reply, _provenance(backend, prompt, sampling)))
                     summary.written += 1
             seen += len(chunk)
             if progress is not None:
@@ -98,19 +102,37 @@ def respond(
     return summary
 
 
-def _pair(
-    seed: Seed, audio_path: str, reply: Reply, backend: Backend, prompt: str, sampling: Sampling
-) -> Pair:
-    audio = {"audio": audio_path, "text": seed.text}
-    cut = {key: value for key in ("start", "end") if (value := getattr(seed, key)) is not None}
-    message = {"role": "user", "content": f"{AUDIO}\n{prompt}", "audios": [audio | cut]}
-    provenance = Provenance(
+def _provenance(backend: Backend, prompt: str, sampling: Sampling) -> Provenance:
+    return Provenance(
         llm=backend.name,
         fingerprint=backend.fingerprint,
         prompt=prompt,
         sampling=sampling.to_dict(),
-        seed_format=seed.seed_format,
         desta2_version=__version__,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _check_begun(first: Mapping[str, Any], now: Provenance, out: Path) -> None:
+    """Refuse to mix the answers of two LLMs, prompts or ways of sampling in one set of pairs.
+
+    A longer `max_new_tokens` is welcome: it gives answers that were cut another chance.
+    """
+    llm = "fingerprint" if now.fingerprint else "llm"  # a name alone may be a path, which moves
+
+    def facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
+        sampling = provenance.get("sampling") or {}
+        return {key: provenance.get(key) for key in (llm, "prompt")} | {**sampling, "max_new_tokens": None}
+
+    begun, wanted = facts(first.get("provenance") or {}), facts(now.model_dump())
+    if differing := [key for key in wanted if begun.get(key) != wanted[key]]:
+        said = ", ".join(f"{key} was {begun.get(key)!r} and is {wanted[key]!r}" for key in differing)
+        raise InputError(f"{out} was begun otherwise: {said}. Give another output, or delete this one")
+
+
+def _pair(seed: Seed, audio_path: str, reply: Reply, provenance: Provenance) -> Pair:
+    audio = {"audio": audio_path, "text": seed.text}
+    cut = {key: value for key in ("start", "end") if (value := getattr(seed, key)) is not None}
+    message = {"role": "user", "content": f"{AUDIO}\n{provenance.prompt}", "audios": [audio | cut]}
+    provenance = provenance.model_copy(update={"seed_format": seed.seed_format})
     return Pair(id=seed.id, messages=[message], response=reply.text, seed=seed.seed, provenance=provenance)
