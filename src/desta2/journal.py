@@ -29,7 +29,8 @@ from typing import Any, Self
 from pydantic_core import from_json
 
 from desta2.errors import InputError, RecordError, RunError
-from desta2.records import PARTIAL, Record, numbered_lines, part_files, record_id, sync_folder, to_line
+from desta2.lines import PARTIAL, numbered_lines, part_files, sync_folder
+from desta2.records import Record, record_id, to_line
 
 if sys.platform != "win32":
     import fcntl

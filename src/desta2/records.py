@@ -1,4 +1,4 @@
-"""The records that flow between the stages, and the JSON-lines files that hold them.
+"""The records that flow between the stages, and how they stand in files of JSON lines.
 
 Trade-off: a record is strict about the fields that it knows (a wrong type is an error, never converted) and
 open about those that it does not know (kept as they are), so that a corpus may carry what it likes but a
@@ -6,20 +6,14 @@ misread number cannot reach a seed transcript. Files are read line by line; only
 (some 200 bytes each), because an id that occurs twice would make "finished" mean nothing later on.
 """
 
-import contextlib
-import gzip
-import io
 import json
 import logging
 import math
-import os
 import re
-import secrets
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,12 +27,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, from_json
 
-from desta2.errors import AudioError, InputError, RecordError
+from desta2.errors import AudioError, RecordError
+from desta2.lines import manifest_files, numbered_lines, writing
 
 logger = logging.getLogger(__name__)
 
-PARTIAL = ".partial"  # suffix of a file that a journal is still writing
-_JSONL = re.compile(r"\.jsonl(\.gz|\.zst)?$")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
 _LINE_BITS = 40  # a place is file index and line number in one integer: a third of a tuple's memory
 
@@ -318,160 +311,19 @@ def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]
     The file appears under its name only when it is whole and on the disk (temporary name, fsync, rename);
     after any error an older file of that name is untouched. An id that occurs twice is a RecordError.
     """
-    path = Path(path)
-    if not _JSONL.search(path.name):
-        raise InputError(f"cannot write records to {path}: expected .jsonl, .jsonl.gz or .jsonl.zst")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    raw = _create(temporary)
-    try:
-        with raw:
-            count = _fill(raw, path, records)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-    return count
-
-
-def _fill(raw: IO[bytes], path: Path, records: Iterable[Record | Mapping[str, Any]]) -> int:
-    numbers: dict[str, int] = {}
-    with _compressed(raw, path) as out:
+    path, numbers = Path(path), dict[str, int]()
+    with writing(path) as out:
         for number, record in enumerate(records, 1):
             key = record_id(record)
             if (first := numbers.setdefault(key, number)) != number:
                 raise RecordError(f"{path}: records {first} and {number} both have the id {key!r}")
             out.write(to_line(record))
-    raw.flush()
-    os.fsync(raw.fileno())
     return len(numbers)
-
-
-def _create(path: Path) -> IO[bytes]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "xb")
-    except OSError as error:
-        raise InputError(f"cannot write in the folder {path.parent}: {error.strerror}") from error
-
-
-def _compressed(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[Any]:
-    """Compress what is written to `raw` by the suffix of `path`, leaving `raw` open."""
-    if path.suffix == ".gz":  # no name and no time inside: equal records give equal files
-        return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
-    if path.suffix == ".zst":
-        writer: contextlib.AbstractContextManager[Any] = (
-            _zstandard(path).ZstdCompressor().stream_writer(raw, closefd=False)
-        )
-        return writer
-    return contextlib.nullcontext(raw)
-
-
-def _zstandard(path: Path) -> Any:
-    try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        raise InputError(
-            f"{path}: .zst files need the package zstandard: pip install 'desta2[zst]'"
-        ) from error
-    return zstandard
-
-
-class _ZstdReader(io.RawIOBase):
-    """Decompress a zstd file, frame after frame. zstandard's own reader takes a cut file for a whole one."""
-
-    def __init__(self, raw: IO[bytes], zstandard: Any) -> None:
-        self._raw, self._zstandard = raw, zstandard
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._ready, self._inside = b"", False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            chunk = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._inside = self._zstandard.ZstdDecompressor().decompressobj(), False
-            if not (chunk := chunk or self._raw.read(1 << 16)):
-                if self._inside:
-                    raise EOFError("the compressed file ends too early")
-                return 0
-            self._inside = True
-            try:
-                self._ready = self._frame.decompress(chunk)
-            except self._zstandard.ZstdError as error:
-                raise OSError(str(error)) from error
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with open(path, "rb") as raw:
-        if path.suffix == ".gz":
-            with gzip.GzipFile(fileobj=raw) as plain:
-                yield plain  # type: ignore[misc]  # GzipFile reads lines as IO[bytes] does
-        elif path.suffix == ".zst":
-            yield io.BufferedReader(_ZstdReader(raw, _zstandard(path)), 1 << 17)
-        else:
-            yield raw
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number from 1, line with its newline), decompressed by suffix; lines end at \\n alone."""
-    number = 0
-    try:
-        with _opened(path) as handle:
-            for number, line in enumerate(handle, 1):
-                yield number, line
-    except (EOFError, OSError, zlib.error) as error:
-        raise RecordError(f"{path}: cannot be read after line {number}: {error}; is it cut?") from error
 
 
 def count_records(path: str | Path) -> int:
     """Count the lines of a manifest that hold something, without reading what; for progress bars."""
     return sum(bool(line.strip()) for file in manifest_files(path) for _, line in numbered_lines(file))
-
-
-def manifest_files(path: str | Path) -> list[Path]:
-    """List the files that hold the records of `path`, a file or a folder of parts, in order.
-
-    Unfinished parts (`.partial`) are not among them. InputError where there is nothing to read.
-    """
-    path = Path(path)
-    unfinished = "only unfinished .partial output is there: run the stage that writes it to its end"
-    if path.is_dir():
-        partial = sorted(path.glob(f"part-*.jsonl{PARTIAL}"))
-        if not (files := part_files(path)):
-            why = unfinished if partial else "expected part-*.jsonl, part-*.jsonl.gz or part-*.jsonl.zst"
-            raise InputError(f"the folder {path} holds no records: {why}")
-        if partial:
-            logger.warning("%s is not finished: %s is left out", path, partial[0].name)
-        return files
-    if not path.exists():
-        partial_exists = path.with_name(path.name + PARTIAL).exists()
-        raise InputError(f"{path} does not exist" + (f": {unfinished}" if partial_exists else ""))
-    if not _JSONL.search(path.name):
-        raise InputError(f"given {path}, expected .jsonl, .jsonl.gz, .jsonl.zst or a folder of parts")
-    return [path]
-
-
-def part_files(folder: Path) -> list[Path]:
-    """List the finished parts of a folder in order; part-10 comes after part-9."""
-    parts = [file for file in folder.glob("part-*") if _JSONL.search(file.name)]
-    return sorted(parts, key=lambda file: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), file.name))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (POSIX; elsewhere folders cannot be synced)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def resolve_audio(clip: Clip, manifest: Path, data_root: Path | None) -> str | Path:

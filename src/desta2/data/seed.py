@@ -36,7 +36,8 @@ from desta2.data.attributes import Scheme, attribute_words, describe, key_of, lo
 from desta2.data.manifests import relocate_audio
 from desta2.errors import InputError, RecordError
 from desta2.journal import Journal
-from desta2.records import PARTIAL, Clip, Seed, Segment, numbered_lines, parse_line, read_records
+from desta2.lines import PARTIAL, numbered_lines
+from desta2.records import Clip, Seed, Segment, parse_line, read_records
 
 SeedFormat = Literal["v2", "v2.5"]
 
