@@ -51,6 +51,10 @@ def test_no_network(monkeypatch, tmp_path):
     [
         ({"n_querys": 3}, "unknown configuration key 'n_querys'; did you mean 'n_queries'"),
         ({"layout": "desta3"}, "layout is 'desta3'; it must be one of 'desta2', 'desta2.5'"),
+        (
+            {"bos_policy": "double"},
+            "bos_policy is 'double'; it must be one of 'template', 'published-inference'",
+        ),
         ({"tap_layers": [2, 12]}, r"tap_layers is \[2, 12\]; it must name layers from -1 .* to 11"),
         ({"tap_layers": []}, "must name layers"),
         ({"tap_layers": [3, 3]}, "each layer may be named once"),

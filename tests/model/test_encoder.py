@@ -79,6 +79,14 @@ def test_transcript_length_is_kept_inside_the_decoder(model, features):
     )
 
 
+def test_transcripts_end_where_whispers_own_generation_config_ends_them(model, features, monkeypatch):
+    whisper, tokenizer = model.whisper, model.processor.whisper_tokenizer
+    encoded = encode(whisper.get_encoder(), features, [0]).last_hidden_state
+    expected = transcribe(whisper, tokenizer, encoded, max_new_tokens=5)
+    monkeypatch.setattr(whisper.generation_config, "max_length", 9)  # four of them begin the transcript
+    assert transcribe(whisper, tokenizer, encoded, max_new_tokens=30) == expected
+
+
 def test_no_clips_no_transcripts(model):
     empty = torch.zeros(0, 50, 16)
     assert transcribe(model.whisper, model.processor.whisper_tokenizer, empty, max_new_tokens=8) == []

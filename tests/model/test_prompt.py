@@ -1,9 +1,11 @@
 import base64
+import copy
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from desta2.errors import InputError
 from desta2.model.prompt import (
@@ -21,8 +23,10 @@ QUESTION = "Is the voice loud or quiet?"
 LAYOUTS = ["desta2", "desta2.5"]
 
 
-def config(layout="desta2", system_prompt=SYSTEM, n_queries=3):
-    return SimpleNamespace(layout=layout, system_prompt=system_prompt, n_queries=n_queries)
+def config(layout="desta2", system_prompt=SYSTEM, n_queries=3, bos_policy="template"):
+    return SimpleNamespace(
+        layout=layout, system_prompt=system_prompt, n_queries=n_queries, bos_policy=bos_policy
+    )
 
 
 def forms(audio=b"RIFF", question=QUESTION):
@@ -61,6 +65,47 @@ def written(prompt, tokenizer):
     """The prompt as text, with <Q> for an audio position."""
     held = {start + i for start, length in prompt.audio_slots for i in range(length)}
     return "".join("<Q>" if i in held else tokenizer.decode([t]) for i, t in enumerate(prompt.input_ids))
+
+
+@pytest.fixture
+def starting_tokenizer(tokenizer):
+    """The same, beginning every text by itself, as Llama 3's does."""
+    starting = copy.deepcopy(tokenizer)
+    bos = starting.bos_token
+    starting.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, starting.bos_token_id)]
+    )
+    return starting
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_beginning_of_text_of_the_published_inference(starting_tokenizer, layout):
+    """The vectors keep their places; the text, with one more beginning, moves to the right around them."""
+    messages = forms()["desta2"] + [{"role": "assistant", "content": "loud"}] + forms()["desta2"]
+    ids, slots = {}, {}
+    for policy in ("template", "published-inference"):
+        made = build_prompt(messages, starting_tokenizer, config(layout, bos_policy=policy), ["hello", "fox"])
+        places = [start + i for start, length in made.audio_slots for i in range(length)]
+        assert [made.input_ids[place] for place in places] == [0] * 6
+        ids[policy] = [token for place, token in enumerate(made.input_ids) if place not in places]
+        slots[policy] = made.audio_slots
+    assert slots["template"] == slots["published-inference"]
+    assert ids["published-inference"] == [starting_tokenizer.bos_token_id, *ids["template"]]
+
+
+def test_beginning_of_text_without_clips_or_without_one_of_the_tokenizer(tokenizer, starting_tokenizer):
+    published = config(bos_policy="published-inference")
+    text = [{"role": "user", "content": QUESTION}]
+    once = starting_tokenizer.apply_chat_template(text, add_generation_prompt=True)["input_ids"]
+    assert build_prompt(text, starting_tokenizer, published).input_ids == once
+    seeded = seed_messages("the fox", QUESTION)
+    assert build_prompt(seeded, starting_tokenizer, published) == build_prompt(
+        seeded, starting_tokenizer, config()
+    )
+    spoken = forms()["desta2"]
+    assert build_prompt(spoken, tokenizer, published, ["fox"]) == build_prompt(
+        spoken, tokenizer, config(), ["fox"]
+    )
 
 
 def test_all_forms_are_one_internally():

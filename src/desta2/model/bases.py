@@ -5,13 +5,15 @@ widths that the adapter relies on are read from the models themselves rather tha
 whose field names differ between families.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, WhisperForConditionalGeneration
+from transformers import AutoConfig, AutoModelForCausalLM, WhisperForConditionalGeneration
 
 from desta2.errors import CheckpointError
+from desta2.model.checkpoint import resolve_base
 from desta2.model.configuration import Desta2Config
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
@@ -36,6 +38,34 @@ def _load(auto: Any, what: str, base: str, dtype: Any, device_map: Any) -> Any:
     # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.
     half_on_cpu = dtype is None and module.dtype == torch.float16 and module.device.type == "cpu"
     return module.float() if half_on_cpu else module
+
+
+def read_config(what: str, base: str, *, needed: bool, **hub_options: Any) -> Any:
+    """The configuration of a frozen model; no weights are read.
+
+    Args:
+        what: "LLM" or "Whisper", for messages.
+        base: Folder or hub id.
+        needed: Whether to ask the hub for what is not here.
+        hub_options: As in transformers.
+
+    Returns:
+        The configuration; None where it is not needed and `base` is neither a folder nor in the hub's cache.
+
+    Raises:
+        CheckpointError: It is needed or a folder, and cannot be read.
+    """
+    path = resolve_base(base, None)
+    try:
+        return AutoConfig.from_pretrained(
+            path, local_files_only=not needed, trust_remote_code=False, **hub_options
+        )
+    except (OSError, ValueError) as error:
+        if not needed and not Path(path).is_dir():
+            return None
+        raise CheckpointError(
+            f"cannot read the configuration of the {what} {base}: {error}; give another one"
+        ) from error
 
 
 def device_of(llm: Any) -> torch.device:

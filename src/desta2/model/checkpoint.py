@@ -7,8 +7,9 @@ second; it tells models, revisions and fine-tunings apart, but a change confined
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,39 @@ def model_folder(path_or_id: str | os.PathLike[str], **hub_options: Any) -> Path
     return Path(str(file)).parent
 
 
+def find_file(source: str, name: str, **hub_options: Any) -> Path | None:
+    """A file of a folder or hub id (fetched or cached); None where it is not within reach.
+
+    Raises:
+        CheckpointError: `source` is itself a file, or the hub refuses it.
+    """
+    if Path(source).is_file():
+        raise CheckpointError(f"{source} is a file; give its folder, or a hub id")
+    from transformers.utils.hub import cached_file
+
+    try:
+        file = cached_file(source, name, **hub_options, _raise_exceptions_for_missing_entries=False)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot find {name} of {source}: {error}") from error
+    return None if file is None else Path(file)
+
+
+def needed_file(source: str, name: str, **hub_options: Any) -> Path:
+    """`find_file` for a file that must be there.
+
+    Raises:
+        CheckpointError: It is not within reach.
+    """
+    if (file := find_file(source, name, **hub_options)) is not None:
+        return file
+    if Path(source).is_dir():
+        raise CheckpointError(f"{source} has no {name}")
+    raise CheckpointError(
+        f"{source} is neither a folder nor a hub model with {name} within reach (it is not cached, and the "
+        "hub was not reached or has no such file)"
+    )
+
+
 def resolve_base(base_id: str, folder: Path | None) -> str:
     """Where a frozen model is.
 
@@ -73,14 +107,43 @@ def resolve_base(base_id: str, folder: Path | None) -> str:
 
 def save_adapter(adapter: nn.Module, folder: Path, state: dict[str, Tensor] | None = None) -> None:
     """Write `adapter.safetensors`, complete or not at all. `state` replaces the adapter's own state dict."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in (state or adapter.state_dict()).items()}
-    temporary = folder / (ADAPTER_FILE + ".tmp")
-    save_file(tensors, temporary, metadata={"format": "pt"})
-    os.replace(temporary, folder / ADAPTER_FILE)
+    write_tensors(state or adapter.state_dict(), folder / ADAPTER_FILE)
 
 
-def load_adapter(adapter: Adapter, folder: Path) -> None:
-    """Load `adapter.safetensors` into `adapter`, which must fit exactly.
+def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write a safetensors file, complete or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    temporary = file.with_name(file.name + ".tmp")
+    save_file(plain, temporary, metadata={"format": "pt"})
+    os.replace(temporary, file)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+
+
+def key_problems(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Every key that is missing, unexpected or misshapen, in words; `expected` may be on "meta"."""
+    problems = [f"missing {name}" for name in expected if name not in found]
+    problems += [f"unexpected {name}" for name in found if name not in expected]
+    problems += [
+        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    return problems
+
+
+def read_adapter(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `adapter.safetensors`, whose names and shapes must be those of `expected`.
 
     Raises:
         CheckpointError: The file is missing or broken, or its keys or shapes differ; all of them are named.
@@ -88,21 +151,19 @@ def load_adapter(adapter: Adapter, folder: Path) -> None:
     file = folder / ADAPTER_FILE
     if not file.is_file():
         raise CheckpointError(f"{folder} has no {ADAPTER_FILE}; is it a desta2 model folder?")
-    try:
-        found = load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    expected = adapter.state_dict()
-    problems = [f"missing {name}" for name in expected if name not in found]
-    problems += [f"unexpected {name}" for name in found if name not in expected]
-    problems += [
-        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in expected
-        if name in found and found[name].shape != expected[name].shape
-    ]
-    if problems:
+    found = read_tensors(file)
+    if problems := key_problems(found, expected):
         raise CheckpointError(f"{file} does not fit its configuration: " + "; ".join(problems))
-    adapter.load_state_dict(found)
+    return found
+
+
+def load_adapter(adapter: Adapter, folder: Path) -> None:
+    """Load `adapter.safetensors` into `adapter`, which must fit exactly.
+
+    Raises:
+        CheckpointError: As `read_adapter`.
+    """
+    adapter.load_state_dict(read_adapter(folder, adapter.state_dict()))
     adapter.calibrated = True
 
 
@@ -139,6 +200,19 @@ def base_fingerprint(base: str, module: nn.Module) -> str:
         )
         folder = Path(config).parent if config else Path(base)
     return fingerprint(folder if list(folder.glob("*.safetensors")) else module)
+
+
+def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:
+    """Fingerprint of a frozen model; None unless all of its weights lie here as safetensors."""
+    folder = Path(resolve_base(base, None))
+    if not folder.is_dir():
+        config = find_file(base, "config.json", **{**hub_options, "local_files_only": True})
+        folder = config.parent if config is not None else folder
+    index = folder / "model.safetensors.index.json"
+    files = ["model.safetensors"]
+    if index.is_file():
+        files = list(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return fingerprint(folder) if all((folder / file).is_file() for file in files) else None
 
 
 def check_fingerprint(what: str, base: str, expected: str | None, actual: str) -> None:

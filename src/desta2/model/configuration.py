@@ -14,12 +14,13 @@ from transformers import PretrainedConfig
 from desta2.errors import ConfigError
 
 LAYOUTS = ("desta2", "desta2.5")
+BOS_POLICIES = ("template", "published-inference")
 DEFAULT_SYSTEM_PROMPT = "Focus on the audio clips and instructions."
 
 
-def default_tap_layers(encoder_layers: int) -> list[int]:
-    """Four evenly spaced layers, the last included (12 → 2, 5, 8, 11); all where there are fewer."""
-    n_taps = min(4, encoder_layers)
+def default_tap_layers(encoder_layers: int, n_taps: int = 4) -> list[int]:
+    """`n_taps` evenly spaced layers, the last included (12 → 2, 5, 8, 11); all where there are fewer."""
+    n_taps = min(n_taps, encoder_layers)
     return [(i + 1) * encoder_layers // n_taps - 1 for i in range(n_taps)]
 
 
@@ -33,6 +34,10 @@ class Desta2Config(PretrainedConfig):
         encoder_fingerprint: The same for the Whisper.
         layout: Where a clip stands: "desta2" (a turn of its own) or "desta2.5" (inside the user's turn).
         system_prompt: System turn put before conversations that have clips and no system turn; None for none.
+        bos_policy: What begins a prompt with clips. "template": what the chat template writes, and nothing
+            else. "published-inference", for answering as the published DeSTA2 code does: the tokenizer's own
+            beginning of text stands before the template's, and each clip's vectors stand as many tokens too
+            early.
         encoder_layers: Depth of the Whisper encoder.
         tap_layers: 0-based encoder layers whose outputs (before the final LayerNorm) the adapter reads; -1 is
             the input of the first layer. None: `default_tap_layers(encoder_layers)`.
@@ -48,6 +53,8 @@ class Desta2Config(PretrainedConfig):
         query_std: Standard deviation of the queries when a fresh adapter is drawn.
         output_scale: Standard deviation of a fresh adapter's outputs; None leaves the projection as drawn.
         max_transcript_tokens: Longest transcript that the Whisper decoder writes.
+        strip_transcripts: Whether white space around Whisper's transcripts is taken off. The published DeSTA2
+            keeps it (a transcript mostly starts with a space), DeSTA2.5 takes it off.
 
     Raises:
         ConfigError: A key is unknown or a value impossible.
@@ -63,6 +70,7 @@ class Desta2Config(PretrainedConfig):
         encoder_fingerprint: str | None = None,
         layout: str = "desta2",
         system_prompt: str | None = DEFAULT_SYSTEM_PROMPT,
+        bos_policy: str = "template",
         encoder_layers: int = 12,
         tap_layers: list[int] | None = None,
         n_queries: int = 64,
@@ -76,6 +84,7 @@ class Desta2Config(PretrainedConfig):
         query_std: float = 1.0,
         output_scale: float | None = None,
         max_transcript_tokens: int = 128,
+        strip_transcripts: bool = True,
         **kwargs: Any,
     ) -> None:
         _refuse_unknown(kwargs)
@@ -85,6 +94,7 @@ class Desta2Config(PretrainedConfig):
         self.encoder_fingerprint = encoder_fingerprint
         self.layout = layout
         self.system_prompt = system_prompt
+        self.bos_policy = bos_policy
         self.encoder_layers = _positive("encoder_layers", encoder_layers)
         self.tap_layers = default_tap_layers(encoder_layers) if tap_layers is None else list(tap_layers)
         self.n_queries = _positive("n_queries", n_queries)
@@ -98,12 +108,14 @@ class Desta2Config(PretrainedConfig):
         self.query_std = query_std
         self.output_scale = output_scale
         self.max_transcript_tokens = _positive("max_transcript_tokens", max_transcript_tokens)
+        self.strip_transcripts = strip_transcripts
         self._check()
         super().__init__(**kwargs)
 
     def _check(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise ConfigError(f"layout is {self.layout!r}; it must be one of {', '.join(map(repr, LAYOUTS))}")
+        for name, words in (("layout", LAYOUTS), ("bos_policy", BOS_POLICIES)):
+            if (word := getattr(self, name)) not in words:
+                raise ConfigError(f"{name} is {word!r}; it must be one of {', '.join(map(repr, words))}")
         allowed = range(-1, self.encoder_layers)
         if not self.tap_layers or any(tap not in allowed for tap in self.tap_layers):
             raise ConfigError(

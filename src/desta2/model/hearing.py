@@ -59,6 +59,7 @@ def hear(
         processor.whisper_tokenizer,
         encoded.last_hidden_state[unwritten],
         model.config.max_transcript_tokens,
+        strip=model.config.strip_transcripts,
     )
     for place, text in zip(unwritten, written, strict=True):
         words[place] = text

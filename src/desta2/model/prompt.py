@@ -2,10 +2,10 @@
 
 Data construction, training, evaluation and chat all call `build_prompt`, so that what the adapter is trained
 on is what it later sees. The LLM's own chat template writes every control token, including the beginning of
-text (one, if the template writes one; the tokenizer adds none). A clip's place in the template is held by a
-unique marker and the rendered text is cut there, never searched for a path. Whatever came from outside, that
-is transcripts and message texts, cannot become a control token: its special-token texts are spelled out in
-ordinary tokens. No torch here.
+text (one, if the template writes one; the tokenizer adds none, unless `bos_policy` asks for it). A clip's
+place in the template is held by a unique marker and the rendered text is cut there, never searched for a
+path. Whatever came from outside, that is transcripts and message texts, cannot become a control token: its
+special-token texts are spelled out in ordinary tokens. No torch here.
 """
 
 import itertools
@@ -67,7 +67,8 @@ def build_prompt(
     Args:
         conversation: Messages in any accepted form, or the turns of `normalise`.
         tokenizer: The LLM's tokenizer, with a chat template.
-        config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`).
+        config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`, `bos_policy`; the
+            last is read only where a clip has audio).
         transcripts: One per clip in order of appearance; None, as a whole or for a clip, means the transcript
             that the message itself gives.
         n_queries: Audio positions per clip, by default the configuration's. 0 gives the cascade: the prompt
@@ -87,7 +88,32 @@ def build_prompt(
         turns = [Turn("system", (config.system_prompt,)), *turns]
     markers = _Markers(turns, tokenizer)
     messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
-    return _fill(_render(tokenizer, messages), markers, tokenizer)
+    prompt = _fill(_render(tokenizer, messages), markers, tokenizer)
+    if prompt.audio_slots and config.bos_policy == "published-inference":
+        return _published_bos(prompt, tokenizer)
+    return prompt
+
+
+def _published_bos(prompt: Prompt, tokenizer: Any) -> Prompt:
+    """The prompt as the published DeSTA2 inference code would make it.
+
+    That code counts the tokens before a clip without the tokenizer's own beginning of text, and then lets the
+    tokenizer add it (for Llama 3 a second one). So the vectors keep their positions, while the text moves to
+    the right around them.
+    """
+    ahead = _own_start(tokenizer)
+    places = {start + i for start, length in prompt.audio_slots for i in range(length)}
+    text = iter([*ahead, *(token for place, token in enumerate(prompt.input_ids) if place not in places)])
+    length = len(ahead) + len(prompt.input_ids)
+    ids = [PLACEHOLDER_ID if place in places else next(text) for place in range(length)]
+    return Prompt(ids, prompt.audio_slots)
+
+
+def _own_start(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text by itself."""
+    bare = tokenizer("-", add_special_tokens=False)["input_ids"]
+    full = list(tokenizer("-")["input_ids"])
+    return full[: full.index(bare[0])]
 
 
 def seed_messages(seed: str, prompt: str) -> list[dict[str, Any]]:

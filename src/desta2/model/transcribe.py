@@ -15,7 +15,9 @@ MAX_DECODER_PROMPT = 4
 
 
 @torch.no_grad()
-def transcribe(whisper: Any, tokenizer: Any, last_hidden_state: Tensor, max_new_tokens: int) -> list[str]:
+def transcribe(
+    whisper: Any, tokenizer: Any, last_hidden_state: Tensor, max_new_tokens: int, *, strip: bool = True
+) -> list[str]:
     """Transcribe encoded clips.
 
     Language and task follow the Whisper's own generation config; a multilingual one without a set language
@@ -25,14 +27,17 @@ def transcribe(whisper: Any, tokenizer: Any, last_hidden_state: Tensor, max_new_
         whisper: `WhisperForConditionalGeneration`.
         tokenizer: Its tokenizer.
         last_hidden_state: (n_audio, T, d_encoder), after the encoder's final LayerNorm.
-        max_new_tokens: Longest transcript in Whisper tokens; lowered to what the decoder has positions for.
+        max_new_tokens: Longest transcript in Whisper tokens; lowered to what the decoder has positions for
+            and to the `max_length` of the Whisper's generation config.
+        strip: Whether surrounding white space is taken off.
 
     Returns:
-        One text per clip, without surrounding white space.
+        One text per clip.
     """
     if not len(last_hidden_state):
         return []
-    room = whisper.config.max_target_positions - MAX_DECODER_PROMPT
+    positions = whisper.config.max_target_positions
+    room = min(positions, whisper.generation_config.max_length or positions) - MAX_DECODER_PROMPT
     token_ids = whisper.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=last_hidden_state),
         # The mask covers everything and changes nothing; without it, as with the generation config's own
@@ -45,4 +50,5 @@ def transcribe(whisper: Any, tokenizer: Any, last_hidden_state: Tensor, max_new_
         do_sample=False,
         num_beams=1,
     )
-    return [text.strip() for text in tokenizer.batch_decode(token_ids, skip_special_tokens=True)]
+    texts = tokenizer.batch_decode(token_ids, skip_special_tokens=True)
+    return [text.strip() if strip else text for text in texts]

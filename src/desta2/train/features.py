@@ -43,10 +43,14 @@ def write_transcripts(model: Desta2Model, clips: Sequence[ClipRef]) -> dict[Clip
     for first in track(range(0, len(clips), _BATCH), description=f"transcribing {len(clips)} clips"):
         part = clips[first : first + _BATCH]
         heard = model.encode(clip_features(model, part)).last_hidden_state
-        limit = model.config.max_transcript_tokens
-        texts |= zip(
-            part, transcribe(model.whisper, model.processor.whisper_tokenizer, heard, limit), strict=True
+        words = transcribe(
+            model.whisper,
+            model.processor.whisper_tokenizer,
+            heard,
+            model.config.max_transcript_tokens,
+            strip=model.config.strip_transcripts,
         )
+        texts |= zip(part, words, strict=True)
     return texts
 
 
