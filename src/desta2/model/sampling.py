@@ -65,7 +65,8 @@ class Sampling:
             )
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        if not all(isinstance(text, str) and text for text in self.stops):
+        given_stops = isinstance(self.stop, str | Sequence | None)
+        if not given_stops or not all(isinstance(text, str) and text for text in self.stops):
             raise InputError(
                 f"stop is {self.stop!r}; it must be a text or a list of texts, none of them empty"
             )
