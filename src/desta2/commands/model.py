@@ -41,7 +41,9 @@ def chat(
     audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="One or more clips.")],
     question: Annotated[str | None, typer.Option("--question", "-q", help="Ask this and exit.")] = None,
     model: Model = "nano",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer; default: the LLM's own, or 256.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes sampling reproducible.")] = None,
     language: Annotated[

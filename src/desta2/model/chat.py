@@ -6,7 +6,7 @@ the left into one batch, then the LLM's own `generate`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,7 @@ class Question:
     """A conversation ready for the LLM.
 
     Attributes:
-        input_ids: The prompt. At audio positions stands its own first id, which, as the penalties for
-            repetition in a generation config know it anyway, changes nothing about the answer.
+        input_ids: The prompt.
         slots: First audio position of each window.
         embeds: (n_windows, n_queries, d_llm) of each clip that is heard.
         transcripts: Of each clip.
@@ -117,7 +116,7 @@ def stream(model: Desta2Model, question: Question, sampling: Sampling) -> Genera
     processor = processor_of(model)
     pieces = Pieces(processor.tokenizer, processor.decode, sampling.stops)
 
-    def work(give: Any) -> ChatOutput:
+    def work(give: Callable[[str], None]) -> ChatOutput:
         with Seeded(sampling.seed, device_of(model.llm)) as drawing:
 
             def take(token_id: int) -> None:
@@ -192,12 +191,9 @@ def _question(
         for clip, text in zip(heard, transcripts, strict=True)
     ]
     prompt = processor_of(model).prompt(turns, texts, None if use_audio else 0)
-    ids = list(prompt.input_ids)
-    for start, length in prompt.audio_slots:
-        ids[start : start + length] = ids[:1] * length
-    _check_length(model.llm, len(ids))
+    _check_length(model.llm, len(prompt.input_ids))
     return Question(
-        input_ids=ids,
+        input_ids=prompt.input_ids,
         slots=[start for start, length in prompt.audio_slots if length],
         embeds=[clip.embeds for clip in heard if clip is not None and use_audio],
         transcripts=transcripts,

@@ -51,7 +51,7 @@ class Speaking:
         """Generate with the LLM's `generate` and its generation config.
 
         Without clips the LLM gets the ids alone, exactly as if it were called directly. With clips it gets
-        them beside the vectors, for what counts repetitions.
+        them beside the vectors, for the penalties for repetition that a generation config may ask for.
 
         Args:
             input_ids, attention_mask, input_features, audio_slots: As in `forward`; padded on the left.
@@ -68,6 +68,7 @@ class Speaking:
             audio_embeds = model.get_audio_features(input_features)
         if audio_embeds is not None and len(audio_embeds):
             options["inputs_embeds"] = model.embed(input_ids, audio_embeds, audio_slots)
+            input_ids = _without_placeholders(input_ids, audio_slots, audio_embeds.shape[1])
         return self.llm.generate(input_ids, attention_mask=mask, **options)[:, input_ids.shape[1] :]
 
     def _pad_option(self, options: Mapping[str, Any]) -> dict[str, int]:
@@ -157,3 +158,10 @@ class Speaking:
         if len(given) != len(conversations):
             raise InputError(f"{len(given)} lists of transcripts for {len(conversations)} conversations")
         return prepare(cast("Desta2Model", self), conversations, given, language, use_audio), sampling
+
+
+def _without_placeholders(input_ids: Tensor, audio_slots: Any, n_queries: int) -> Tensor:
+    """Ids with each prompt's last one at its audio positions: it has that anyway, so no penalty changes."""
+    slots = audio_slots.to(input_ids.device)
+    rows, positions = slots[:, :1], slots[:, 1:] + torch.arange(n_queries, device=slots.device)
+    return input_ids.index_put((rows, positions), input_ids[rows, -1])

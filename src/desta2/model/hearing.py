@@ -90,7 +90,9 @@ def hear(
     memory = Memory(0) if model.adapter.training else model.memory.of(_state(model))
     heard = {key: memory.get(key) for key in keys}
     new = {
-        key: _windows(model, *clip) for key, *clip in zip(keys, clips, given, strict=True) if not heard[key]
+        key: _windows(model, samples, text)
+        for key, samples, text in zip(keys, clips, given, strict=True)
+        if heard[key] is None
     }
     listened = _listen(model, [window for windows in new.values() for window in windows], language)
     for key, windows in new.items():
