@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from desta2.model import Desta2Model
+from desta2.model.memory import Memory
 
 LINES = [
     "What can you hear from the audio? Describe the speaker and the words.",
@@ -206,3 +207,23 @@ def ending_llm(tmp_path_factory):
     config["eos_token_id"] += list(range(200, 220))
     path.write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture
+def passes(model):
+    """Sizes of the encoder passes that `model` makes, which remembers no clip at the start."""
+    seen = []
+    model.memory.clear()
+    hook = model.whisper.get_encoder().conv1.register_forward_hook(
+        lambda _, inputs, __: seen.append(len(inputs[0]))
+    )
+    yield seen
+    hook.remove()
+    model.memory.clear()
+
+
+@pytest.fixture
+def forgetful(model, monkeypatch):
+    """`model` without memory: what it answers alone owes nothing to what it heard in a batch."""
+    monkeypatch.setattr(model, "memory", Memory(0))
+    return model

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -83,6 +84,28 @@ def test_chat(clips, model_folder, result, cli):
     ]
 
 
+def test_a_clip_of_any_length_is_heard(tmp_path, clips, model_folder, result):
+    samples, _ = soundfile.read(clips[0], dtype="float32")
+    soundfile.write(tmp_path / "long.wav", np.tile(samples, 5), 16000)
+    argv = ("chat", tmp_path / "long.wav", "-q", QUESTION, "-m", model_folder, "--max-new-tokens", 4)
+    [transcript] = result(*argv)["transcripts"]
+    assert len(transcript.split(" ")) >= 3, "one text for each window of two seconds"
+    assert result(*argv, "--language", "german").keys() == {"text", "transcripts"}
+
+
+def test_answers_are_printed_as_they_come(clips, model_folder, cli, capsys, monkeypatch):
+    printed = []
+
+    def stream(self, messages, **options):
+        for piece in ("A ", "fox", "."):
+            yield piece
+            printed.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(Desta2Model, "stream", stream)
+    assert cli("chat", clips[0], "-q", QUESTION, "-m", model_folder)[:2] == (0, "\n")
+    assert printed == ["A ", "fox", "."]
+
+
 def test_sampled_chat_follows_its_seed(clips, model_folder, result):
     def ask(seed):
         options = ("--temperature", 9, "--seed", seed, "--max-new-tokens", 8)
@@ -107,13 +130,14 @@ def test_any_rate_and_number_of_channels_is_heard(tmp_path, clips, model_folder,
         (["CLIP", "--json"], "--json needs a question: add -q 'What can you hear from the audio?'"),
         (["CLIP", "-q", "?", "-m", "./none"], "none"),
         (["CLIP", "-q", "?", "--temperature", "-1"], "see 'desta2 chat --help'"),
-        (["LONG", "-q", "?", "-m", "MODEL"], "the clip lasts 2.50 s, but this Whisper hears at most 2.00 s at once; cut it"),
+        (["LONG", "-q", "?", "-m", "MODEL"], "the clip lasts 601.00 s, but this model takes clips of at most 600 s"),
+        (["CLIP", "-q", "?", "-m", "MODEL", "--language", "klingon"], "language is 'klingon', but this Whisper knows: de, en"),
         (["-q", "?"], "Missing argument 'AUDIO...'; see 'desta2 chat --help'"),
     ],
 )  # fmt: skip
 def test_mistakes_in_chat(tmp_path, run_file, clips, model_folder, mistake, monkeypatch, argv, line):
     monkeypatch.chdir(tmp_path)
-    soundfile.write("long.wav", [0.1, -0.1] * 20000, 16000)
+    soundfile.write("long.wav", np.zeros(601 * 8000, "float32"), 8000)
     names = {"CLIP": clips[0], "LONG": "long.wav", "MODEL": model_folder}
     assert line in mistake("chat", *(names.get(word, word) for word in argv))
 

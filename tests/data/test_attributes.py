@@ -19,7 +19,6 @@ from desta2.data.attributes import (
     loudness_lufs,
     name_of,
     speaking_rate,
-    speech_seconds,
 )
 from desta2.errors import ConfigError
 from desta2.records import Clip
@@ -91,44 +90,6 @@ def test_loudness_follows_the_level_at_any_length(seconds):
 )
 def test_no_loudness_of_silence_or_of_nothing(samples):
     assert loudness_lufs(samples) is None
-
-
-def test_no_speech_in_silence_and_noise():
-    assert speech_seconds(np.zeros(2 * RATE, np.float32)) == 0.0
-    assert speech_seconds(np.zeros(0, np.float32)) == 0.0
-    assert speech_seconds(noise(2.0, 0.1)) < 0.2
-
-
-@pytest.fixture(scope="module")
-def spoken() -> np.ndarray:
-    """About two seconds of espeak speech between 0.5 s of silence."""
-    pytest.importorskip("espeakng_loader", reason="needs the extra 'synth'")
-    import soxr
-
-    from desta2.nano.espeak import synthesiser
-
-    speech = synthesiser().speak(
-        "a small boy sees seven green birds near the old house", "gmw/en-US", 170, 50
-    )
-    speech = soxr.resample(speech, synthesiser().sampling_rate, RATE)
-    silence = np.zeros(RATE // 2, np.float32)
-    return np.concatenate([silence, speech, silence]).astype(np.float32)
-
-
-@pytest.mark.parametrize("snr_db", [60.0, 10.0, 3.0])
-def test_speech_seconds_of_speech_in_noise(spoken, snr_db):
-    loud = np.flatnonzero(np.abs(spoken) > 0.01)
-    true = (loud[-1] - loud[0]) / RATE
-    power = np.mean(spoken[loud[0] : loud[-1]] ** 2)
-    mixed = spoken + noise(len(spoken) / RATE, math.sqrt(power) * 10 ** (-snr_db / 20))[: len(spoken)]
-    assert speech_seconds(mixed.astype(np.float32)) == pytest.approx(true, rel=0.2)
-
-
-def test_speech_seconds_do_not_count_pauses_and_add_up(spoken):
-    once = speech_seconds(spoken)
-    assert speech_seconds(np.tile(spoken, 12)) == pytest.approx(
-        12 * once, rel=0.05
-    )  # more than one block of frames
 
 
 @pytest.mark.parametrize(
@@ -320,7 +281,7 @@ def test_a_missing_scheme_is_named(tmp_path):
 def test_measuring_loads_no_torch():
     script = (
         "import sys, numpy as np\n"
-        "from desta2.data.attributes import f0_median_hz, speech_seconds\n"
+        "from desta2.data.attributes import f0_median_hz\nfrom desta2.data.vad import speech_seconds\n"
         "tone = np.sin(np.arange(16000) / 16).astype('float32')\n"
         "f0_median_hz(tone), speech_seconds(tone)\n"
         "sys.exit('torch' in sys.modules)"

@@ -1,3 +1,4 @@
+import json
 import math
 from collections import Counter
 
@@ -88,6 +89,25 @@ def test_cut_answers_are_not_finished(backend):
     assert not any(reply.finished for reply in cut) or len({reply.finished for reply in cut}) == 2
     for short, long in zip(cut, replies, strict=True):
         assert short.finished or long.text.startswith(short.text)
+
+
+def test_an_answer_ends_with_its_turn_also_where_the_generation_config_does_not_say_so(llm, tmp_path):
+    for file in llm.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "generation_config.json").read_text())
+    own = TransformersBackend(str(tmp_path), STYLE)
+    turn = own._tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert turn in settings["eos_token_id"]
+    settings["eos_token_id"].remove(turn)
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings))
+    unlisted = TransformersBackend(str(tmp_path), STYLE)
+    assert turn in unlisted._ends
+    assert (unlisted._read([5, turn, 6]).text, unlisted._read([5, turn, 6]).finished) == (
+        own._read([5]).text,
+        True,
+    )
+    sampling = Sampling(max_new_tokens=30)
+    assert unlisted.reply(REQUESTS, sampling) == own.reply(REQUESTS, sampling)
 
 
 def test_what_follows_the_end_is_no_part_of_the_answer(backend):

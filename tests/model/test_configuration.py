@@ -67,3 +67,16 @@ def test_no_network(monkeypatch, tmp_path):
 def test_impossible_values_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         Desta2Config(**values)
+
+
+def test_speech_is_looked_for_as_published_unless_told_otherwise(tmp_path):
+    assert [Desta2Config(layout=layout).detect_speech for layout in ("desta2", "desta2.5")] == [False, True]
+    assert Desta2Config(layout="desta2", detect_speech=True).detect_speech is True
+    Desta2Config(layout="desta2.5", detect_speech=False).save_pretrained(tmp_path)
+    assert Desta2Config.from_pretrained(tmp_path).detect_speech is False
+
+
+def test_the_limit_of_clips_is_positive():
+    assert Desta2Config().max_clip_seconds == 600
+    with pytest.raises(ConfigError, match="max_clip_seconds is 0; it must be above 0"):
+        Desta2Config(max_clip_seconds=0)

@@ -137,7 +137,9 @@ def test_import_at_other_sizes(layout, local, clips, tmp_path):
     assert (config.layout, config.system_prompt) == (layout, None)
     assert config.llm_fingerprint == fingerprint(local["llm_id"])
     assert config.encoder_fingerprint == fingerprint(local["encoder_id"])
-    output = model.chat([{"role": "audio", "content": clips[0]}, {"role": "user", "content": "Who?"}], 4)
+    output = model.chat(
+        [{"role": "audio", "content": clips[0]}, {"role": "user", "content": "Who?"}], max_new_tokens=4
+    )
     assert len(output.token_ids) > 0
 
 

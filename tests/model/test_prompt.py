@@ -1,5 +1,6 @@
 import base64
 import copy
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -230,6 +231,19 @@ def test_cascade_has_no_audio_positions(tokenizer):
     start = full.audio_slots[0][0]
     assert cascade.audio_slots == [(start, 0)]
     assert cascade.input_ids == full.input_ids[:start] + full.input_ids[start + 3 :]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_windows_of_a_clip_stand_in_order_in_its_one_place(tokenizer, layout):
+    prompt = build_prompt(forms()["desta2"], tokenizer, config(layout), [["hello", "", "quick fox"]])
+    assert "<Q><Q><Q>hello<Q><Q><Q><Q><Q><Q>quick fox" in written(prompt, tokenizer)
+    starts = [start for start, _ in prompt.audio_slots]
+    n_hello = len(plain_ids("hello", tokenizer))
+    assert [after - start for start, after in itertools.pairwise(starts)] == [3 + n_hello, 3]
+    one = build_prompt(forms()["desta2"], tokenizer, config(layout), [["hello"]])
+    assert one == build_prompt(forms()["desta2"], tokenizer, config(layout), ["hello"])
+    rest = set(written(prompt, tokenizer).split("<Q>")) - {"", "hello"}
+    assert len(rest) == 2, "one turn, or one pair of tags, around all of them"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,9 +41,14 @@ def chat(
     audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="One or more clips.")],
     question: Annotated[str | None, typer.Option("--question", "-q", help="Ask this and exit.")] = None,
     model: Model = "nano",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer; default: the LLM's own, or 256.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes sampling reproducible.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Spoken in the clips: de, german; else detected.")
+    ] = None,
     transcript: Annotated[bool, typer.Option("--transcript", help="Show what Whisper understood.")] = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
@@ -64,21 +70,32 @@ def chat(
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0, "seed": seed}
     if temperature > 0:
         options["temperature"] = temperature
-    clips = loaded.hear(samples)
+    clips = loaded.hear(samples, language=language)
     if transcript and not as_json:
         for path, clip in zip(audio, clips, strict=True):
             typer.echo(f"{path}: {clip.transcript}", err=True)
-    history: list[dict[str, Any]] = []
-    if question is not None:
+    if question is not None and as_json:
         output = loaded.chat([_first_turn(clips, question)], **options)
         emit({"text": output.text, "transcripts": output.transcripts}, as_json, output.text)
         return
+    if question is not None:
+        _say(loaded.stream([_first_turn(clips, question)], **options))
+        return
+    history: list[dict[str, Any]] = []
     typer.echo("Ask about the audio; an empty line or Ctrl-D ends the chat.", err=True)
     while (asked := _ask()) is not None:
         history.append({"role": "user", "content": asked} if history else _first_turn(clips, asked))
-        output = loaded.chat(history, **options)
-        typer.echo(output.text)
-        history.append({"role": "assistant", "content": output.text})
+        history.append({"role": "assistant", "content": _say(loaded.stream(history, **options))})
+
+
+def _say(pieces: Iterable[str]) -> str:
+    """Print an answer as it comes, and return it."""
+    text = ""
+    for piece in pieces:
+        typer.echo(piece, nl=False)
+        text += piece
+    typer.echo()
+    return text
 
 
 def _first_turn(clips: list[Any], question: str) -> dict[str, Any]:

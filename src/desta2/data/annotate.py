@@ -35,10 +35,10 @@ from desta2.data.attributes import (
     load_scheme,
     loudness_lufs,
     speaking_rate,
-    speech_seconds,
 )
 from desta2.data.audio import load_audio
 from desta2.data.manifests import relocate_audio
+from desta2.data.vad import speech_seconds
 from desta2.errors import AudioError, RunError
 from desta2.journal import Journal
 from desta2.records import BadLine, Clip, read_records, resolve_audio

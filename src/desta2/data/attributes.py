@@ -10,7 +10,6 @@ All functions on samples take mono float32 at 16 kHz, shape (samples,), full sca
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from bisect import bisect_right
@@ -24,7 +23,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from desta2.errors import ConfigError, RunError
+from desta2.errors import ConfigError
 
 if TYPE_CHECKING:
     from desta2.records import Clip
@@ -34,9 +33,6 @@ _MIN_VOICED_S = 0.1  # less voice than this gives a median of a handful of frame
 _MAX_SYLLABLES_PER_S = 12.0
 _MIN_ACTIVE_S = 0.2  # about one syllable
 _MIN_LOUDNESS_S = 0.01  # below this the weighting filters have not settled
-_VAD_FRAME, _VAD_CONTEXT, _VAD_BLOCK = 512, 64, 512  # samples, samples, frames a call: fixed by the model
-_VAD_THRESHOLD = 0.5
-_VAD_GAP_FRAMES = 3  # pauses up to 96 ms (closures of stops) are part of the speech
 
 
 class Attribute(BaseModel):
@@ -228,27 +224,12 @@ def loudness_lufs(samples: NDArray[np.float32]) -> float | None:
     return loudness if math.isfinite(loudness) else None
 
 
-def speech_seconds(samples: NDArray[np.float32]) -> float:
-    """Seconds in which somebody speaks; pauses from 0.1 s on are not counted.
-
-    Silero VAD 6 (package silero-vad, MIT): frames of 32 ms with a speech probability above 0.5. On espeak
-    speech in white and pink noise down to 0 dB SNR the result was 1 to 6 % above the true time (standard
-    deviation 7 %), where an energy limit lost up to half of the speech.
-    """
-    active = np.flatnonzero(_speech_probabilities(samples) > _VAD_THRESHOLD)
-    if len(active) == 0:
-        return 0.0
-    steps = np.diff(active)
-    bridged = steps[steps <= _VAD_GAP_FRAMES + 1].sum() + np.count_nonzero(steps > _VAD_GAP_FRAMES + 1)
-    return min(float(bridged + 1) * _VAD_FRAME / SAMPLE_RATE, len(samples) / SAMPLE_RATE)
-
-
 def speaking_rate(text: str | None, active_seconds: float, language: str | None) -> float | None:
     """Syllables of the text per second of speech.
 
     Args:
         text: what is said; None or a text with digits gives None, since "1984" does not say how it was read.
-        active_seconds: seconds of speech, from `speech_seconds`; below 0.2 s gives None.
+        active_seconds: seconds of speech, from `vad.speech_seconds`; below 0.2 s gives None.
         language: BCP 47 tag; only English ("en", "en-GB", "english") can be counted, others and None give
             None.
 
@@ -289,37 +270,3 @@ def _pitch_detector() -> Any:
     from swift_f0 import SwiftF0
 
     return SwiftF0(threads=1, spin=False)
-
-
-@cache
-def _vad_session() -> Any:
-    """The Silero session of this process, on the model file that lies in the package silero-vad.
-
-    The file is opened directly: `import silero_vad` would load torch in every worker and set its thread
-    count.
-    """
-    import onnxruntime
-
-    package = importlib.util.find_spec("silero_vad")
-    model = Path(str(package and package.origin)).parent / "data" / "silero_vad_16k_sequence.onnx"
-    if not model.is_file():
-        raise RunError(f"the speech detector's model is missing ({model}): pip install 'silero-vad>=6.2.2'")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-
-def _speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Speech probability of each 32 ms frame, shape (frames,); the last frame is padded with zeros."""
-    frames = np.zeros((-(-len(samples) // _VAD_FRAME), _VAD_FRAME), np.float32)
-    frames.reshape(-1)[: len(samples)] = samples
-    context = np.zeros((len(frames), _VAD_CONTEXT), np.float32)
-    context[1:] = frames[:-1, -_VAD_CONTEXT:]  # the model sees the end of the frame before
-    blocks = np.concatenate([context, frames], axis=1)  # (frames, 576)
-    h = c = np.zeros((1, 1, 128), np.float32)
-    parts = [np.zeros(0, np.float32)]
-    for first in range(0, len(blocks), _VAD_BLOCK):
-        feed = {"input": blocks[first : first + _VAD_BLOCK], "h": h, "c": c}
-        values, h, c = _vad_session().run(["speech_probs", "hn", "cn"], feed)
-        parts.append(values.reshape(-1))
-    return np.concatenate(parts)

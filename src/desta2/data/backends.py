@@ -93,12 +93,14 @@ class TransformersBackend:
 
     Raises:
         CheckpointError: the LLM or its tokenizer cannot be loaded.
+        InputError: the tokenizer has no chat template.
     """
 
     def __init__(self, llm: str, style: PromptStyle, device_map: Any = None, dtype: Any = None) -> None:
         from transformers import AutoTokenizer
 
         from desta2.model import bases, checkpoint
+        from desta2.model.stopping import end_ids
         from desta2.nano import base_id
 
         path = checkpoint.resolve_base(base_id("llm", llm), None)
@@ -109,6 +111,7 @@ class TransformersBackend:
             self._tokenizer = AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot load the tokenizer of {llm}: {error}") from error
+        self._ends = end_ids(self._llm, self._tokenizer)
         self.fingerprint: str | None = checkpoint.base_fingerprint(path, self._llm)
 
     def reply(self, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
@@ -125,6 +128,7 @@ class TransformersBackend:
                 batch.input_ids,
                 attention_mask=batch.attention_mask,
                 logits_processor=_processors(requests, sampling),
+                eos_token_id=self._ends,
                 max_new_tokens=sampling.max_new_tokens,
                 do_sample=False,
                 temperature=None,
@@ -134,9 +138,7 @@ class TransformersBackend:
         return [self._read(row) for row in new.tolist()]
 
     def _read(self, row: list[int]) -> Reply:
-        ends = self._llm.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
-        length = next((place for place, token in enumerate(row) if token in ends), None)
+        length = next((place for place, token in enumerate(row) if token in self._ends), None)
         # What follows the end is padding, of whatever kind the LLM pads with.
         text = str(self._tokenizer.decode(row[:length], skip_special_tokens=True)).strip()
         return Reply(text, length is not None)

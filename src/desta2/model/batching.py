@@ -15,7 +15,9 @@ class LeftPadded:
     """A batch of prompts.
 
     Attributes:
-        input_ids: (batch, length), 0 at padding.
+        input_ids: (batch, length). Padding repeats a row's own first id: it is masked, but penalties for
+            repetition in a generation config look at all ids, and an id that the row has anyway changes
+            nothing for them. A row then answers as it would alone.
         attention_mask: (batch, length), 0 at padding.
         shifts: by how much each row was moved to the right.
     """
@@ -26,9 +28,9 @@ class LeftPadded:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], device: Any = None) -> LeftPadded:
-        """Pad rows of token ids."""
+        """Pad rows of token ids, none of them empty."""
         length = max(map(len, rows))
         shifts = [length - len(row) for row in rows]
-        ids = [[0] * shift + list(row) for shift, row in zip(shifts, rows, strict=True)]
+        ids = [[row[0]] * shift + list(row) for shift, row in zip(shifts, rows, strict=True)]
         mask = [[0] * shift + [1] * len(row) for shift, row in zip(shifts, rows, strict=True)]
         return cls(torch.tensor(ids, device=device), torch.tensor(mask, device=device), shifts)

@@ -1,20 +1,26 @@
 """Conversations → answers.
 
-Hearing comes first (one encoder pass for all clips of all conversations), then the prompts, padded on the
-left into one batch, then the LLM's own `generate`.
+Hearing comes first (the clips of all conversations share their encoder passes), then the prompts, padded on
+the left into one batch, then the LLM's own `generate`.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from desta2.errors import InputError
+from desta2.model.bases import device_of
 from desta2.model.batching import LeftPadded
 from desta2.model.hearing import Heard, hear, processor_of
 from desta2.model.messages import ClipPart, Turn, clips_of, normalise
+from desta2.model.sampling import Sampling, Seeded
+from desta2.model.stopping import StopTexts, before_stop, end_ids, until_end
+from desta2.model.streaming import Pieces, TokenStreamer, in_turns
 
 if TYPE_CHECKING:
     from desta2.model.modeling import Desta2Model
@@ -35,43 +41,100 @@ class ChatOutput:
     token_ids: list[int]
 
 
+@dataclass(frozen=True)
+class Question:
+    """A conversation ready for the LLM.
+
+    Attributes:
+        input_ids: The prompt.
+        slots: First audio position of each window.
+        embeds: (n_windows, n_queries, d_llm) of each clip that is heard.
+        transcripts: Of each clip.
+    """
+
+    input_ids: list[int]
+    slots: list[int]
+    embeds: list[Tensor]
+    transcripts: list[str]
+
+
 @torch.no_grad()
-def answer_all(
-    model: "Desta2Model",
+def prepare(
+    model: Desta2Model,
     conversations: Sequence[Sequence[Any]],
     transcripts: Sequence[Sequence[str | None] | None],
+    language: str | None,
     use_audio: bool,
-    options: dict[str, Any],
-) -> list[ChatOutput]:
-    """Answer conversations in one batch; see `Desta2Model.chat`. `options` go to the LLM's `generate`."""
-    processor = processor_of(model)
+) -> list[Question]:
+    """Hear the clips of conversations and write their prompts; see `Desta2Model.chat`."""
     turns = [normalise(conversation) for conversation in conversations]
     given = [_given(clips_of(own), words) for own, words in zip(turns, transcripts, strict=True)]
-    heard = _hear(model, turns, given, use_audio)
-    words = [[_words(*clip) for clip in zip(*row, strict=True)] for row in zip(given, heard, strict=True)]
-    prompts = [
-        processor.prompt(own, text, None if use_audio else 0) for own, text in zip(turns, words, strict=True)
-    ]
-    batch = LeftPadded.of(
-        [prompt.input_ids for prompt in prompts], model.get_input_embeddings().weight.device
-    )
+    heard = _hear(model, turns, given, language, use_audio)
+    return [_question(model, *row, use_audio) for row in zip(turns, given, heard, strict=True)]
+
+
+@torch.no_grad()
+def answer(
+    model: Desta2Model,
+    questions: Sequence[Question],
+    sampling: Sampling,
+    streamer: TokenStreamer | None = None,
+) -> list[ChatOutput]:
+    """Answer conversations in one batch; its rows share one stream of random numbers."""
+    processor = processor_of(model)
+    batch = LeftPadded.of([question.input_ids for question in questions], device_of(model.llm))
     slots = [
         [row, start + shift]
-        for row, (prompt, shift) in enumerate(zip(prompts, batch.shifts, strict=True))
-        for start, length in prompt.audio_slots
-        if length
+        for row, (question, shift) in enumerate(zip(questions, batch.shifts, strict=True))
+        for start in question.slots
     ]
-    vectors = [clip.embeds for row in heard for clip in row if clip is not None and use_audio]
+    embeds = [clip for question in questions for clip in question.embeds]
+    ends = end_ids(model.llm, processor.tokenizer)
+    options = {**sampling.for_llm(model.llm.generation_config), "eos_token_id": ends}
+    stop_texts = StopTexts(sampling.stops, processor.decode, batch.input_ids.shape[1])
+    if sampling.stops:
+        options["stopping_criteria"] = [stop_texts]
+    if streamer is not None:
+        options["streamer"] = streamer
     rows = model.generate(
         batch.input_ids,
         batch.attention_mask,
-        audio_embeds=torch.stack(vectors) if vectors else None,
+        audio_embeds=torch.cat(embeds) if embeds else None,
         audio_slots=torch.tensor(slots) if slots else None,
         **options,
     ).tolist()
-    ends = _end_ids(model)
-    kept = [_until_end(row, ends) for row in rows]
-    return [ChatOutput(processor.decode(ids), text, ids) for ids, text in zip(kept, words, strict=True)]
+    kept = [until_end(ids[: stop_texts.lengths.get(row)], ends) for row, ids in enumerate(rows)]
+    texts = [before_stop(processor.decode(ids), sampling.stops) for ids in kept]
+    return [
+        ChatOutput(text, question.transcripts, ids)
+        for text, question, ids in zip(texts, questions, kept, strict=True)
+    ]
+
+
+def stream(model: Desta2Model, question: Question, sampling: Sampling) -> Generator[str, None, ChatOutput]:
+    """Answer one conversation; yields pieces of text that together are the answer, which it returns."""
+    processor = processor_of(model)
+    pieces = Pieces(processor.tokenizer, processor.decode, sampling.stops)
+
+    def work(give: Callable[[str], None]) -> ChatOutput:
+        with Seeded(sampling.seed, device_of(model.llm)) as drawing:
+
+            def take(token_id: int) -> None:
+                if piece := pieces.push(token_id):
+                    with drawing.paused():
+                        give(piece)
+
+            return answer(model, [question], sampling, TokenStreamer(take))[0]
+
+    output = yield from in_turns(work)
+    if rest := pieces.rest(output.text):
+        yield rest
+    return output
+
+
+def is_batch(messages: Sequence[Any]) -> bool:
+    """Whether `messages` is a list of conversations rather than of messages."""
+    return isinstance(messages, list | tuple) and bool(messages) and isinstance(messages[0], list | tuple)
 
 
 def _given(clips: Sequence[ClipPart], transcripts: Sequence[str | None] | None) -> list[str | None]:
@@ -83,14 +146,15 @@ def _given(clips: Sequence[ClipPart], transcripts: Sequence[str | None] | None) 
 
 
 def _hear(
-    model: "Desta2Model",
+    model: Desta2Model,
     turns: Sequence[Sequence[Turn]],
     given: Sequence[Sequence[str | None]],
+    language: str | None,
     use_audio: bool,
 ) -> list[list[Heard | None]]:
     """What was heard of every clip of every conversation; None where nothing has to be.
 
-    All clips that need it share one encoder pass. Clips that were heard before are taken as they are.
+    Clips that were heard before are taken as they are, but for a transcript that is given now.
     """
     parts = [clips_of(own) for own in turns]
     found = [[clip.audio if isinstance(clip.audio, Heard) else None for clip in row] for row in parts]
@@ -101,55 +165,45 @@ def _hear(
         if clip.audio is not None and found[i][j] is None and (use_audio or given[i][j] is None)
     ]
     audios, words = [parts[i][j].audio for i, j in places], [given[i][j] for i, j in places]
-    for (i, j), clip in zip(places, hear(model, audios, words), strict=True):
+    for (i, j), clip in zip(places, hear(model, audios, words, language), strict=True):
         found[i][j] = clip
-    return found
+    return [
+        [
+            heard.with_transcript(text) if heard is not None and text is not None else heard
+            for heard, text in zip(row, texts, strict=True)
+        ]
+        for row, texts in zip(found, given, strict=True)
+    ]
 
 
-def _words(given: str | None, heard: Heard | None) -> str:
-    return given if given is not None else heard.transcript if heard is not None else ""
+def _question(
+    model: Desta2Model,
+    turns: Sequence[Turn],
+    given: Sequence[str | None],
+    heard: Sequence[Heard | None],
+    use_audio: bool,
+) -> Question:
+    transcripts = [
+        clip.transcript if clip is not None else text or "" for clip, text in zip(heard, given, strict=True)
+    ]
+    texts: list[Any] = [
+        clip.texts if clip is not None and use_audio else text
+        for clip, text in zip(heard, transcripts, strict=True)
+    ]
+    prompt = processor_of(model).prompt(turns, texts, None if use_audio else 0)
+    _check_length(model.llm, len(prompt.input_ids))
+    return Question(
+        input_ids=prompt.input_ids,
+        slots=[start for start, length in prompt.audio_slots if length],
+        embeds=[clip.embeds for clip in heard if clip is not None and use_audio],
+        transcripts=transcripts,
+    )
 
 
-def _end_ids(model: "Desta2Model") -> set[int]:
-    ends = model.llm.generation_config.eos_token_id
-    return set() if ends is None else set(ends) if isinstance(ends, list) else {ends}
-
-
-def _until_end(ids: list[int], ends: set[int]) -> list[int]:
-    """Ids up to the end token, itself included: what follows pads a row that ended before its neighbours."""
-    return next((ids[: i + 1] for i, token in enumerate(ids) if token in ends), ids)
-
-
-def is_batch(messages: Sequence[Any]) -> bool:
-    """Whether `messages` is a list of conversations rather than of messages."""
-    return isinstance(messages, list | tuple) and bool(messages) and isinstance(messages[0], list | tuple)
-
-
-def sampling_options(
-    do_sample: bool | None, temperature: float | None, top_p: float | None
-) -> dict[str, Any]:
-    """Options for the LLM's `generate`; what is None is left to its generation config.
-
-    Raises:
-        InputError: A sampling option was given together with do_sample=False, or is out of range.
-    """
-    given = {"temperature": temperature, "top_p": top_p}
-    options = {name: value for name, value in given.items() if value is not None}
-    if do_sample is False:
-        if options:
-            raise InputError(f"do_sample is False, so {' and '.join(options)} has no effect; leave it out")
-        # Undo the generation config's own values, about which transformers would warn.
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    if temperature is not None and temperature <= 0:
-        raise InputError(f"temperature is {temperature}; it must be above 0 (do_sample=False is greedy)")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise InputError(f"top_p is {top_p}; it must be above 0 and at most 1")
-    return options if do_sample is None else {"do_sample": do_sample, **options}
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block and give its generators their state back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+def _check_length(llm: Any, n_tokens: int) -> None:
+    longest = getattr(llm.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and n_tokens > longest:
+        raise InputError(
+            f"the conversation takes {n_tokens} tokens, but this LLM reads at most {longest}; leave out "
+            "turns or clips, or cut long clips"
+        )

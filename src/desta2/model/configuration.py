@@ -52,9 +52,12 @@ class Desta2Config(PretrainedConfig):
             (see `Adapter.calibrate`). Off for the published checkpoints.
         query_std: Standard deviation of the queries when a fresh adapter is drawn.
         output_scale: Standard deviation of a fresh adapter's outputs; None leaves the projection as drawn.
-        max_transcript_tokens: Longest transcript that the Whisper decoder writes.
+        max_transcript_tokens: Longest transcript that the Whisper decoder writes, per window.
         strip_transcripts: Whether white space around Whisper's transcripts is taken off. The published DeSTA2
             keeps it (a transcript mostly starts with a space), DeSTA2.5 takes it off.
+        max_clip_seconds: Longest clip that is taken; longer ones are refused, never cut off.
+        detect_speech: Whether a clip in which nobody speaks (Silero VAD) gets an empty transcript instead of
+            what Whisper makes of it. None: as published, which is yes for layout "desta2.5", no for "desta2".
 
     Raises:
         ConfigError: A key is unknown or a value impossible.
@@ -85,6 +88,8 @@ class Desta2Config(PretrainedConfig):
         output_scale: float | None = None,
         max_transcript_tokens: int = 128,
         strip_transcripts: bool = True,
+        max_clip_seconds: float = 600.0,
+        detect_speech: bool | None = None,
         **kwargs: Any,
     ) -> None:
         _refuse_unknown(kwargs)
@@ -109,6 +114,8 @@ class Desta2Config(PretrainedConfig):
         self.output_scale = output_scale
         self.max_transcript_tokens = _positive("max_transcript_tokens", max_transcript_tokens)
         self.strip_transcripts = strip_transcripts
+        self.max_clip_seconds = max_clip_seconds
+        self.detect_speech = layout == "desta2.5" if detect_speech is None else detect_speech
         self._check()
         super().__init__(**kwargs)
 
@@ -130,6 +137,8 @@ class Desta2Config(PretrainedConfig):
             )
         if not 0 <= self.adapter_dropout < 1:
             raise ConfigError(f"adapter_dropout is {self.adapter_dropout}; it must be at least 0 and below 1")
+        if not self.max_clip_seconds > 0:
+            raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it must be above 0")
 
     def to_diff_dict(self) -> dict[str, Any]:
         """All of our own values, also those at their default, so that a saved file explains itself."""

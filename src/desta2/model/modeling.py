@@ -9,9 +9,9 @@ most of the memory of a training step, at the price that a training step returns
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +22,16 @@ from transformers.modeling_outputs import CausalLMOutput
 from desta2.errors import ConfigError, InputError
 from desta2.model import bases, checkpoint
 from desta2.model.adapter import Adapter
-from desta2.model.chat import ChatOutput, answer_all, is_batch, sampling_options, seeded
 from desta2.model.configuration import Desta2Config
 from desta2.model.encoder import EncoderOutput, encode
-from desta2.model.hearing import Heard, hear
+from desta2.model.generation import Speaking
+from desta2.model.memory import Memory
 from desta2.model.processing import Desta2Processor
 
 IGNORED_LABEL = -100
 
 
-class Desta2Model(PreTrainedModel):
+class Desta2Model(Speaking, PreTrainedModel):
     """A speech language model. Make one with `from_pretrained` or `from_bases`.
 
     Args:
@@ -62,6 +62,7 @@ class Desta2Model(PreTrainedModel):
         self.llm: Any = bases.freeze(llm)
         self.adapter = Adapter(config).to(bases.device_of(llm))
         self.processor = processor
+        self.memory = Memory()
         self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
         self.post_init()  # type: ignore[no-untyped-call]
         self.eval()  # type: ignore[no-untyped-call]
@@ -291,126 +292,6 @@ class Desta2Model(PreTrainedModel):
         if "logits_to_keep" in inspect.signature(self.llm.forward).parameters:
             return self.llm(**inputs, logits_to_keep=positions).logits
         return self.llm(**inputs).logits[:, positions]
-
-    # Generation
-
-    def hear(self, audios: Sequence[Any], transcripts: Sequence[str | None] | None = None) -> list[Heard]:
-        """Hear clips once, to be put into any number of messages in place of their audio; see `Heard`."""
-        return hear(self, audios, transcripts)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        input_features: Tensor | None = None,
-        audio_embeds: Tensor | None = None,
-        audio_slots: Tensor | None = None,
-        **options: Any,
-    ) -> Tensor:
-        """Generate with the LLM's `generate` and its generation config.
-
-        Without clips the LLM gets the ids alone, exactly as if it were called directly.
-
-        Args:
-            input_ids, attention_mask, input_features, audio_slots: As in `forward`; padded on the left.
-            audio_embeds: (n_audio, n_queries, d_llm) of clips that were heard before, instead of features.
-            options: Passed on to the LLM's `generate`.
-
-        Returns:
-            New token ids only, (batch, new).
-        """
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        options = {**self._pad_option(), **options}
-        if audio_embeds is None:
-            audio_embeds = self._audio_embeds(input_features, None)
-        if audio_embeds is None or not len(audio_embeds):
-            return self.llm.generate(input_ids, attention_mask=mask, **options)[:, input_ids.shape[1] :]
-        embeds = self.embed(input_ids, audio_embeds, audio_slots)
-        return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **options)
-
-    def _pad_option(self) -> dict[str, int]:
-        """An end token as padding where the LLM names none; transformers would do it too, with a warning."""
-        config = self.llm.generation_config
-        if config.pad_token_id is not None or config.eos_token_id is None:
-            return {}
-        eos = config.eos_token_id
-        return {"pad_token_id": int(eos[0] if isinstance(eos, list) else eos)}
-
-    @overload
-    def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        max_new_tokens: int = ...,
-        do_sample: bool | None = ...,
-        temperature: float | None = ...,
-        top_p: float | None = ...,
-        seed: int | None = ...,
-        transcripts: Sequence[Any] | None = ...,
-        use_audio: bool = ...,
-    ) -> ChatOutput: ...
-
-    @overload
-    def chat(
-        self,
-        messages: Sequence[Sequence[Mapping[str, Any]]],
-        max_new_tokens: int = ...,
-        do_sample: bool | None = ...,
-        temperature: float | None = ...,
-        top_p: float | None = ...,
-        seed: int | None = ...,
-        transcripts: Sequence[Any] | None = ...,
-        use_audio: bool = ...,
-    ) -> list[ChatOutput]: ...
-
-    def chat(
-        self,
-        messages: Sequence[Any],
-        max_new_tokens: int = 256,
-        do_sample: bool | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        transcripts: Sequence[Any] | None = None,
-        use_audio: bool = True,
-    ) -> ChatOutput | list[ChatOutput]:
-        """Answer a conversation, or each of a list of conversations.
-
-        Args:
-            messages: Messages in any accepted form, or a list of such lists.
-            max_new_tokens: Longest answer.
-            do_sample, temperature, top_p: Default: the LLM's generation config.
-            seed: Makes sampling reproducible (each conversation starts from it) and leaves torch's own
-                generator untouched.
-            transcripts: One per clip (None: Whisper writes it), or a list of such lists.
-            use_audio: False answers from the transcripts alone: the cascade.
-
-        Returns:
-            A `ChatOutput`, or a list of them.
-
-        Raises:
-            InputError, AudioError: The messages or a clip cannot be used.
-        """
-        options = {"max_new_tokens": max_new_tokens, **sampling_options(do_sample, temperature, top_p)}
-        one = not is_batch(messages)
-        conversations = [messages] if one else list(messages)
-        given = (
-            [transcripts]
-            if one
-            else [None] * len(conversations)
-            if transcripts is None
-            else list(transcripts)
-        )
-        if len(given) != len(conversations):
-            raise InputError(f"{len(given)} lists of transcripts for {len(conversations)} conversations")
-        if seed is None:
-            outputs = answer_all(self, conversations, given, use_audio, options)
-        else:  # one by one: a batch would share one stream of random numbers
-            outputs = []
-            for conversation, own in zip(conversations, given, strict=True):
-                with seeded(seed, bases.device_of(self.llm)):
-                    outputs += answer_all(self, [conversation], [own], use_audio, options)
-        return outputs[0] if one else outputs
 
 
 def load(model: str | os.PathLike[str] = "nano", **options: Any) -> Desta2Model:

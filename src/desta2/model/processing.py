@@ -80,34 +80,51 @@ class Desta2Processor:
 
         Raises:
             AudioError: It cannot be read.
-            InputError: It is longer than the encoder's window.
+            InputError: It is longer than `max_clip_seconds` of the configuration.
         """
         from desta2.data.audio import load_audio
 
         rate = self.feature_extractor.sampling_rate  # what `load_audio` returns; files state their own
         samples = load_audio(audio, sampling_rate=rate if isinstance(audio, np.ndarray) else None)
-        if len(samples) > self.feature_extractor.n_samples:
+        if len(samples) > self.config.max_clip_seconds * rate:
             raise InputError(
-                f"the clip lasts {len(samples) / rate:.2f} s, but this Whisper hears at most "
-                f"{self.window_seconds:.2f} s at once; cut it into shorter clips"
+                f"the clip lasts {len(samples) / rate:.2f} s, but this model takes clips of at most "
+                f"{self.config.max_clip_seconds:g} s (max_clip_seconds in its configuration); cut it, or "
+                "raise the limit"
             )
         return samples
 
     def features(self, audios: Sequence[Any]) -> Tensor:
-        """Log-mel features of clips (path, bytes or samples each): (n_audio, n_mels, frames)."""
+        """Log-mel features of clips (path, bytes or samples each): (n_audio, n_mels, frames).
+
+        Raises:
+            AudioError: One cannot be read.
+            InputError: One is longer than the encoder's window (`windows.split` cuts such a clip).
+        """
         arrays = [self.load_audio(audio) for audio in audios]
         rate = self.feature_extractor.sampling_rate
+        for samples in arrays:
+            if len(samples) > self.feature_extractor.n_samples:
+                raise InputError(
+                    f"the clip lasts {len(samples) / rate:.2f} s, but this Whisper hears at most "
+                    f"{self.window_seconds:.2f} s at once; cut it into shorter clips"
+                )
         return self.feature_extractor(arrays, sampling_rate=rate, return_tensors="pt").input_features
 
     def prompt(
         self,
         messages: Sequence[Mapping[str, Any] | Turn],
-        transcripts: Sequence[str | None] | None = None,
+        transcripts: Sequence[str | Sequence[str] | None] | None = None,
         n_queries: int | None = None,
     ) -> Prompt:
         """`build_prompt` with this model's tokenizer and configuration."""
         return build_prompt(messages, self.tokenizer, self.config, transcripts, n_queries)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of an answer, without special tokens."""
-        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
+        """Text of an answer, without special tokens, and as the LLM wrote it.
+
+        Some tokenizers ask for a clean-up that takes spaces away (`x != y` → `x!= y`); it is left out.
+        """
+        return str(
+            self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )

@@ -23,6 +23,7 @@ __all__ = [
     "Turn",
     "build_prompt",
     "clips_of",
+    "end_of_turn_id",
     "normalise",
     "plain_ids",
     "response_ids",
@@ -40,7 +41,7 @@ class Prompt:
 
     Attributes:
         input_ids: Token ids, ending where the answer starts.
-        audio_slots: (start, length) of the positions of each clip that has audio, in order.
+        audio_slots: (start, length) of the positions of each window of each clip that has audio, in order.
     """
 
     input_ids: list[int]
@@ -59,7 +60,7 @@ def build_prompt(
     conversation: Sequence[Mapping[str, Any] | Turn],
     tokenizer: Any,
     config: Any,
-    transcripts: Sequence[str | None] | None = None,
+    transcripts: Sequence[str | Sequence[str] | None] | None = None,
     n_queries: int | None = None,
 ) -> Prompt:
     """Build the prompt of a conversation.
@@ -70,8 +71,9 @@ def build_prompt(
         config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`, `bos_policy`; the
             last is read only where a clip has audio).
         transcripts: One per clip in order of appearance; None, as a whole or for a clip, means the transcript
-            that the message itself gives.
-        n_queries: Audio positions per clip, by default the configuration's. 0 gives the cascade: the prompt
+            that the message itself gives. A clip that is heard in several windows has a list of them, one
+            per window; its place then holds [audio][transcript][audio][transcript]… in that order.
+        n_queries: Audio positions per window, by default the configuration's. 0 gives the cascade: the prompt
             with the transcript only; its audio slots have length 0.
 
     Returns:
@@ -127,7 +129,7 @@ def response_ids(response: str, tokenizer: Any) -> list[int]:
     Raises:
         InputError: The tokenizer has no chat template, or no token that ends a turn.
     """
-    return [*plain_ids(response, tokenizer), _end_of_turn_id(tokenizer)]
+    return [*plain_ids(response, tokenizer), end_of_turn_id(tokenizer)]
 
 
 def plain_ids(text: str, tokenizer: Any) -> list[int]:
@@ -149,9 +151,10 @@ class _Markers:
         controls = _control_texts(tokenizer)
         self._controls = re.compile("|".join(map(re.escape, controls))) if controls else None
 
-    def mark(self, slot: _Slot) -> str:
-        self.slots.append(slot)
-        return f"{self._prefix}{len(self.slots) - 1}\ue001"
+    def mark(self, *slots: _Slot) -> str:
+        first = len(self.slots)
+        self.slots += slots
+        return "".join(f"{self._prefix}{number}\ue001" for number in range(first, len(self.slots)))
 
     def escape(self, text: str) -> str:
         """`text` with a marker in place of each special-token text."""
@@ -167,9 +170,11 @@ def _control_texts(tokenizer: Any) -> list[str]:
 
 
 def _clip_slots(
-    turns: Sequence[Turn], transcripts: Sequence[str | None] | None, n_queries: int
-) -> list[_Slot]:
+    turns: Sequence[Turn], transcripts: Sequence[str | Sequence[str] | None] | None, n_queries: int
+) -> list[list[_Slot]]:
+    """What stands for each clip: one slot per window."""
     clips = clips_of(turns)
+    given: list[str | Sequence[str] | None]
     given = [None] * len(clips) if transcripts is None else list(transcripts)
     if len(given) != len(clips):
         raise InputError(f"{len(given)} transcripts for {len(clips)} clips; give one per clip, in order")
@@ -178,12 +183,13 @@ def _clip_slots(
         text = clip.transcript if transcript is None else transcript
         if text is None:
             raise InputError(f"clip {number} of {len(clips)} has no transcript; transcribe it or give one")
-        slots.append(_Slot(text, None if clip.audio is None else n_queries))
+        texts = [text] if isinstance(text, str) else text
+        slots.append([_Slot(own, None if clip.audio is None else n_queries) for own in texts])
     return slots
 
 
 def _own_turn_layout(
-    turns: Sequence[Turn], slots: Iterator[_Slot], markers: _Markers
+    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers
 ) -> list[dict[str, str]]:
     """DeSTA2: each clip is a turn with the role `audio`, at its place between the texts."""
     messages = []
@@ -193,7 +199,7 @@ def _own_turn_layout(
             continue
         for part in _clips_first_if_last(turn.parts):
             if isinstance(part, ClipPart):
-                messages.append({"role": "audio", "content": markers.mark(next(slots))})
+                messages.append({"role": "audio", "content": markers.mark(*next(slots))})
             elif part.strip():
                 messages.append({"role": turn.role, "content": markers.escape(part.strip())})
     return messages
@@ -206,14 +212,16 @@ def _clips_first_if_last(parts: Sequence[str | ClipPart]) -> list[str | ClipPart
     return [*clips, *texts] if list(parts) == [*texts, *clips] else list(parts)
 
 
-def _in_turn_layout(turns: Sequence[Turn], slots: Iterator[_Slot], markers: _Markers) -> list[dict[str, str]]:
+def _in_turn_layout(
+    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers
+) -> list[dict[str, str]]:
     """DeSTA2.5: each clip stands between two tags in the user's text."""
     messages = []
     for turn in turns:
         content = ""
         for part in turn.parts:
             if isinstance(part, ClipPart):
-                content += START_AUDIO + markers.mark(next(slots)) + END_AUDIO
+                content += START_AUDIO + markers.mark(*next(slots)) + END_AUDIO
             else:
                 content += markers.escape(part)
         messages.append({"role": turn.role, "content": content})
@@ -259,13 +267,17 @@ def _fill(rendered: str, markers: _Markers, tokenizer: Any) -> Prompt:
     return Prompt(input_ids, audio_slots)
 
 
-def _end_of_turn_id(tokenizer: Any) -> int:
-    """The first special token that the chat template writes after an assistant's text, else the end token."""
+def end_of_turn_id(tokenizer: Any) -> int:
+    """The first special token that the chat template writes after an assistant's text, else the end token.
+
+    Raises:
+        InputError: The tokenizer has no chat template, or no token that ends a turn.
+    """
     mark = "\ue000end\ue001"
     turns = [{"role": "user", "content": "-"}, {"role": "assistant", "content": mark}]
-    tail = _render(tokenizer, turns, for_answer=False).rpartition(mark)[2]
+    _, found, tail = _render(tokenizer, turns, for_answer=False).rpartition(mark)
     special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    for index in tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []:
+    for index in tokenizer(tail, add_special_tokens=False)["input_ids"] if found and tail else []:
         if index in special:
             return int(index)
     if tokenizer.eos_token_id is None:
