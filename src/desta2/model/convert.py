@@ -184,9 +184,15 @@ def _checked_facts(
     )
     known = len(stated) == len(_ENCODER_FACTS)
     whisper = bases.read_config("Whisper", encoder, needed=not known, **hub)
-    facts = stated if whisper is None else {fact: getattr(whisper, fact, None) for fact in _ENCODER_FACTS}
-    if None in facts.values():
-        raise CheckpointError(f"{encoder} is no Whisper: its configuration has not all of {', '.join(facts)}")
+    facts: dict[str, int] = (
+        stated
+        if whisper is None
+        else {fact: getattr(whisper, fact) for fact in _ENCODER_FACTS if hasattr(whisper, fact)}
+    )
+    if len(facts) < len(_ENCODER_FACTS):
+        raise CheckpointError(
+            f"{encoder} is no Whisper: its configuration has not all of {', '.join(_ENCODER_FACTS)}"
+        )
     problems = [
         f"{fact} of the Whisper {encoder} is {facts[fact]}, the checkpoint states {value}"
         for fact, value in stated.items()

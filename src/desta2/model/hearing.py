@@ -97,9 +97,9 @@ def hear(
     listened = _listen(model, [window for windows in new.values() for window in windows], language)
     for key, windows in new.items():
         own = [next(listened) for _ in windows]
-        clip = Heard(torch.stack([vectors for vectors, _ in own]), tuple(text for _, text in own))
-        heard[key] = clip
-        memory.put(key, clip)
+        fresh = Heard(torch.stack([vectors for vectors, _ in own]), tuple(text for _, text in own))
+        heard[key] = fresh
+        memory.put(key, fresh)
     return [clip for key in keys if (clip := heard[key]) is not None]
 
 
@@ -154,7 +154,7 @@ def _listen(
 
 
 def _digest(samples: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(samples)).digest()
+    return hashlib.sha256(samples.tobytes()).digest()
 
 
 def _state(model: Desta2Model) -> Hashable:

@@ -60,7 +60,7 @@ class StopTexts(StoppingCriteria):
         self.lengths: dict[int, int] = {}
         self._stops, self._decode, self._n_prompt = stops, decode, n_prompt
 
-    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
         """(batch,) bool: the rows that are done."""
         for row, ids in enumerate(input_ids[:, self._n_prompt :].tolist()):
             text = "" if row in self.lengths else self._decode(ids)
