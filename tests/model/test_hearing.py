@@ -10,7 +10,7 @@ import torch
 from desta2.data import vad
 from desta2.data.audio import load_audio
 from desta2.errors import InputError, RunError
-from desta2.model.hearing import WINDOWS_AT_ONCE
+from desta2.model.hearing import WINDOWS_AT_ONCE, Heard
 from desta2.model.memory import Memory
 from desta2.model.windows import split
 
@@ -58,6 +58,20 @@ def test_a_long_clip_is_heard_window_by_window(forgetful):
     assert whole.transcript == " ".join(part.transcript for part in alone)
     assert len(set(whole.texts)) > 1, "texts that are all alike would hide a mix-up"
     torch.testing.assert_close(whole.embeds, torch.cat([part.embeds for part in alone]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "transcript"),
+    [
+        (("a fox", "", "runs"), "a fox runs"),
+        (("", "a fox"), "a fox"),
+        ((" A fox", " runs."), " A fox runs."),  # as Whisper writes, where white space is kept
+        ((" A fox",), " A fox"),
+        (("", ""), ""),
+    ],
+)
+def test_the_transcript_of_all_windows(texts, transcript):
+    assert Heard(torch.zeros(len(texts), 1, 1), texts).transcript == transcript
 
 
 @pytest.mark.parametrize("layout", ["desta2", "desta2.5"])

@@ -44,8 +44,11 @@ class Heard:
 
     @property
     def transcript(self) -> str:
-        """The words of all windows."""
-        return " ".join(filter(None, self.texts))
+        """The words of all windows, with white space between; those of a single one are left as they are."""
+        words = ""
+        for text in self.texts:
+            words += f" {text}" if words and text and not text[0].isspace() else text
+        return words
 
     def with_transcript(self, transcript: str) -> Heard:
         """The same clip with other words, which are those of the whole clip."""
