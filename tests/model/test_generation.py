@@ -149,6 +149,16 @@ def test_a_penalty_for_repetition_sees_the_prompt_of_a_conversation_with_clips(m
     assert not set(penalised[:-1]) & (set(prompt) - {0}), "as the LLM alone never repeats its prompt"
 
 
+@pytest.mark.parametrize("with_clip", [True, False])
+def test_transformers_own_output_holds_the_new_ids_too(model, with_clip):
+    ids = torch.arange(5, 15)[None]
+    clip = {"input_features": torch.randn(1, 20, 100), "audio_slots": torch.tensor([[0, 1]])}
+    options = {**(clip if with_clip else {}), **GREEDY}
+    output = model.generate(ids, **options, return_dict_in_generate=True, output_logits=True)
+    assert torch.equal(output.sequences, model.generate(ids, **options))
+    assert len(output.logits) == output.sequences.shape[1]
+
+
 # What the data must not do
 
 
@@ -160,7 +170,7 @@ def test_special_token_text_of_user_or_whisper_stays_text(model, clips, monkeypa
     )
     model.chat(ask(clips[0], question="Hello"), transcripts=["fox"], **GREEDY)
     model.chat(ask(clips[0], question=hostile), transcripts=[hostile], **GREEDY)
-    monkeypatch.setattr("desta2.model.hearing.transcribe", lambda *_: [hostile])
+    monkeypatch.setattr("desta2.model.hearing.transcribe", lambda *_, **__: [hostile])
     model.memory.clear()
     assert model.chat(ask(clips[0], question="Hello"), **GREEDY).transcripts == [hostile]
     model.memory.clear()

@@ -59,7 +59,8 @@ class Speaking:
             options: Passed on to the LLM's `generate`.
 
         Returns:
-            New token ids only, (batch, new).
+            New token ids only, (batch, new); with `return_dict_in_generate` what transformers makes, in which
+            they are the `sequences`.
         """
         model = cast("Desta2Model", self)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
@@ -69,7 +70,11 @@ class Speaking:
         if audio_embeds is not None and len(audio_embeds):
             options["inputs_embeds"] = model.embed(input_ids, audio_embeds, audio_slots)
             input_ids = _without_placeholders(input_ids, audio_slots, audio_embeds.shape[1])
-        return self.llm.generate(input_ids, attention_mask=mask, **options)[:, input_ids.shape[1] :]
+        found: Any = self.llm.generate(input_ids, attention_mask=mask, **options)
+        if isinstance(found, Tensor):
+            return found[:, input_ids.shape[1] :]
+        found.sequences = found.sequences[:, input_ids.shape[1] :]
+        return found
 
     def _pad_option(self, options: Mapping[str, Any]) -> dict[str, int]:
         """An end token as padding where the LLM names none; transformers would do it too, with a warning."""
