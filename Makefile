@@ -15,7 +15,7 @@ help:
 	@echo 'make clean    remove .venv, caches and demo-run/'
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 e2e: install
 	$(BIN)/python -m pytest -m slow
