@@ -5,6 +5,7 @@ widths that the adapter relies on are read from the models themselves rather tha
 whose field names differ between families.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,19 +19,24 @@ HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "re
 AUTO_OPTIONS = ("adapter_kwargs", "code_revision", "trust_remote_code")
 
 
-def load_llm(llm: str, dtype: Any, device_map: Any) -> Any:
+def load_llm(llm: str, dtype: Any, device_map: Any, **hub_options: Any) -> Any:
     """Load a causal LM from a folder or hub id; `dtype` None means as stored."""
-    return _load(AutoModelForCausalLM, "LLM", llm, dtype, device_map)
+    return _load(AutoModelForCausalLM, "LLM", llm, dtype, device_map=device_map, **hub_options)
 
 
-def load_whisper(encoder: str, dtype: Any, device: torch.device) -> Any:
+def load_whisper(encoder: str, dtype: Any, device: torch.device, **hub_options: Any) -> Any:
     """Load a Whisper from a folder or hub id, onto `device`."""
-    return _load(WhisperForConditionalGeneration, "Whisper", encoder, dtype, None).to(device)
+    return _load(WhisperForConditionalGeneration, "Whisper", encoder, dtype, **hub_options).to(device)
 
 
-def _load(auto: Any, what: str, base: str, dtype: Any, device_map: Any) -> Any:
+def of_bases(hub_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Hub options of a model folder that hold for its frozen models too: all but the revision."""
+    return {name: value for name, value in hub_options.items() if name != "revision"}
+
+
+def _load(auto: Any, what: str, base: str, dtype: Any, **options: Any) -> Any:
     try:
-        module = auto.from_pretrained(base, dtype="auto" if dtype is None else dtype, device_map=device_map)
+        module = auto.from_pretrained(base, dtype="auto" if dtype is None else dtype, **options)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
     # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.

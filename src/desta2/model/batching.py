@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from desta2.model.prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,13 @@ class LeftPadded:
         ids = [[0] * shift + list(row) for shift, row in zip(shifts, rows, strict=True)]
         mask = [[0] * shift + [1] * len(row) for shift, row in zip(shifts, rows, strict=True)]
         return cls(torch.tensor(ids, device=device), torch.tensor(mask, device=device), shifts)
+
+    def audio_slots(self, prompts: Sequence[Prompt]) -> Tensor | None:
+        """Row and first position of each clip of the padded prompts: (n_audio, 2); None without clips."""
+        slots = [
+            [row, start + shift]
+            for row, (prompt, shift) in enumerate(zip(prompts, self.shifts, strict=True))
+            for start, length in prompt.audio_slots
+            if length
+        ]
+        return torch.tensor(slots) if slots else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from desta2.errors import InputError
-from desta2.model.messages import END_AUDIO, START_AUDIO, ClipPart, Turn, clips_of, normalise
+from desta2.model.messages import END_AUDIO, LOCATOR, START_AUDIO, ClipPart, Turn, clips_of, normalise
 
 __all__ = [
     "ClipPart",
@@ -25,6 +25,7 @@ __all__ = [
     "clips_of",
     "normalise",
     "plain_ids",
+    "prompt_text",
     "response_ids",
     "seed_messages",
 ]
@@ -61,6 +62,8 @@ def build_prompt(
     config: Any,
     transcripts: Sequence[str | None] | None = None,
     n_queries: int | None = None,
+    *,
+    for_answer: bool = True,
 ) -> Prompt:
     """Build the prompt of a conversation.
 
@@ -72,6 +75,7 @@ def build_prompt(
             that the message itself gives.
         n_queries: Audio positions per clip, by default the configuration's. 0 gives the cascade: the prompt
             with the transcript only; its audio slots have length 0.
+        for_answer: Whether an answer is to follow; False for a conversation that ends with one.
 
     Returns:
         The prompt. A clip with text but no audio (see `seed_messages`) is written as that text, with no slot.
@@ -83,11 +87,40 @@ def build_prompt(
     """
     turns = normalise(conversation)
     slots = _clip_slots(turns, transcripts, config.n_queries if n_queries is None else n_queries)
+    return _fill(*_marked(turns, slots, tokenizer, config, for_answer), tokenizer)
+
+
+def prompt_text(
+    conversation: Sequence[Mapping[str, Any] | Turn], tokenizer: Any, config: Any, *, for_answer: bool = True
+) -> str:
+    """The prompt as text, with `<|AUDIO|>` where a clip's audio positions and transcript will be.
+
+    Args: as in `build_prompt`.
+
+    Raises:
+        InputError: As in `build_prompt`, or the text would not stand for the same ids: a message contains the
+            text of a special token, or a clip has no audio.
+    """
+    turns = normalise(conversation)
+    slots = _clip_slots(turns, [clip.transcript or "" for clip in clips_of(turns)], config.n_queries)
+    rendered, markers = _marked(turns, slots, tokenizer, config, for_answer)
+    if plain := [slot.text for slot in markers.slots if slot.n_queries is None]:
+        raise InputError(
+            f"as text, {plain[0]!r} would be read as part of the template; ask for token ids (tokenize=True)"
+        )
+    _fill(rendered, markers, tokenizer)  # refuses what the template dropped or moved
+    return markers.pattern.sub(LOCATOR, rendered)
+
+
+def _marked(
+    turns: list[Turn], slots: Sequence[_Slot], tokenizer: Any, config: Any, for_answer: bool
+) -> tuple[str, "_Markers"]:
+    """The rendered template, with markers for clips and for texts that must not become control tokens."""
     if slots and config.system_prompt is not None and turns[0].role != "system":
         turns = [Turn("system", (config.system_prompt,)), *turns]
     markers = _Markers(turns, tokenizer)
     messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
-    return _fill(_render(tokenizer, messages), markers, tokenizer)
+    return _render(tokenizer, messages, for_answer=for_answer), markers
 
 
 def seed_messages(seed: str, prompt: str) -> list[dict[str, Any]]:
