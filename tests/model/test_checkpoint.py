@@ -174,6 +174,11 @@ def test_bases_of_other_widths_are_refused(bases, make_model):
         Desta2Model(config, model.whisper, model.llm)
 
 
+def test_an_encoder_that_is_no_whisper_is_refused(bases):
+    with pytest.raises(CheckpointError, match="llm is a llama model; the encoder must be a Whisper"):
+        Desta2Model.from_bases(str(bases / "llm"), str(bases / "llm"))
+
+
 def test_bases_can_be_elsewhere(folder, bases):
     shutil.rmtree(folder.parent / "llm")
     assert Desta2Model.from_pretrained(folder, llm_id=str(bases / "llm")).llm is not None

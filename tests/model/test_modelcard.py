@@ -6,7 +6,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from desta2.model import Desta2Config, Desta2Model
+from desta2.model import Desta2Config, Desta2Model, saving
 from desta2.model.modelcard import CardFacts, Score, is_hub_id, render_card
 
 FACTS = CardFacts(
@@ -114,3 +114,13 @@ def test_an_edited_card_is_kept(fresh, tmp_path):
     (tmp_path / "README.md").write_text(edited)
     fresh.save_pretrained(tmp_path, card=FACTS)
     assert card(tmp_path) == edited
+
+
+def test_a_model_that_others_cannot_load_is_pushed_with_a_warning(fresh, monkeypatch, caplog):
+    monkeypatch.setattr(saving, "push", lambda *_, **__: "address")
+    assert fresh.push_to_hub("me/ears") == "address"
+    assert f"it names frozen models by local paths ({fresh.config.llm_id}, " in caplog.text
+    caplog.clear()
+    fresh.config.llm_id, fresh.config.encoder_id = "nano/llm", "openai/whisper-small"
+    fresh.push_to_hub("me/ears")
+    assert not caplog.text
