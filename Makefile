@@ -9,13 +9,13 @@ OLDEST_TRANSFORMERS = $(shell sed -n 's/.*"transformers>=\([0-9.]*\).*/\1/p' pyp
 .PHONY: help test test-oldest e2e demo lint install clean
 
 help:
-	@echo 'make demo     the whole method at nano scale, offline; the report lies in demo-run/'
-	@echo 'make test     style, types and the fast tests'
+	@echo 'make demo         the whole method at nano scale, offline; the report lies in demo-run/'
+	@echo 'make test         style, types and the fast tests'
 	@echo 'make test-oldest  the tests of the model on the oldest transformers that we support'
-	@echo 'make e2e      the slow tests: the method from end to end at reduced size'
-	@echo 'make lint     style and types alone'
-	@echo 'make install  .venv with everything that the above need'
-	@echo 'make clean    remove .venv, caches and demo-run/'
+	@echo 'make e2e          the slow tests: the method from end to end at reduced size'
+	@echo 'make lint         style and types alone'
+	@echo 'make install      .venv with everything that the above need'
+	@echo 'make clean        remove .venv, caches and demo-run/'
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

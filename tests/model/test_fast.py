@@ -50,6 +50,30 @@ def test_extreme_rows_do_not_spoil_others():
         assert (rounded[:, row] - exact[:, row]).norm() / exact[:, row].norm() < 0.05
 
 
+def test_a_huge_token_does_not_spoil_others():
+    torch.manual_seed(0)
+    linear, x = nn.Linear(64, 32), torch.randn(4, 64)
+    alone = Int8Linear(linear)(x)
+    together = Int8Linear(linear)(torch.cat([1000 * torch.randn(1, 64), x]))[1:]
+    torch.testing.assert_close(together, alone, rtol=0, atol=0.03)
+    assert _distance(together, linear(x)) < 0.03
+
+
+def test_one_token_is_near_too():
+    torch.manual_seed(0)
+    linear, x = nn.Linear(64, 32), torch.randn(1, 1, 64)
+    assert Int8Linear(linear)(x).shape == (1, 1, 32)
+    assert 0 < _distance(Int8Linear(linear)(x), linear(x)) < 0.03
+
+
+def test_saturation_is_ruled_out():
+    """Weights and activations all at their largest, where pairs of 8-bit products overflow 16 bits."""
+    linear = nn.Linear(256, 8, bias=False)
+    nn.init.ones_(linear.weight)
+    for x in (torch.ones(1, 256), torch.ones(3, 256), -torch.ones(3, 256)):
+        assert _distance(Int8Linear(linear)(x), linear(x)) < 0.01
+
+
 def test_int8_logits_are_near_and_chat_runs(folder, clips, without_bfloat16):
     exact, quick = Desta2Model.from_pretrained(folder), Desta2Model.from_pretrained(folder, fast=True)
     for base in (quick.llm, quick.whisper):
@@ -62,7 +86,7 @@ def test_int8_logits_are_near_and_chat_runs(folder, clips, without_bfloat16):
     taps, heard = exact.encode(exact.processor.features(clips)), quick.encode(exact.processor.features(clips))
     assert 0 < _distance(heard.taps, taps.taps) < 0.1
     ids = torch.randint(5, 300, (2, 30), generator=torch.Generator().manual_seed(0))
-    assert 0 < _distance(quick(ids).logits, exact(ids).logits) < 0.2  # 0.125 where it was written
+    assert 0 < _distance(quick(ids).logits, exact(ids).logits) < 0.1
     answer = quick.chat(clips[0], "Is the voice loud?", max_new_tokens=4, do_sample=False)
     assert answer.token_ids
     assert answer.transcripts

@@ -1,9 +1,8 @@
 """The fast mode: the frozen models in bfloat16 where the hardware computes in it, else in int8 on the CPU.
 
-Int8 means dynamic quantisation: weights are rounded once per output channel, activations at every call. Only
-linear layers are replaced; the adapter, norms and attention stay in float32. The price is that answers
-change a little, and that no gradient passes, so that an adapter cannot be trained on it. Decoding, which
-waits for weights from memory, gains most; a CPU without int8 dot products (VNNI) gains little on long inputs.
+Int8 means dynamic quantisation: weights are rounded once per output channel, activations at every call with
+a scale per token. Only linear layers are replaced; the adapter, norms and attention stay in float32. The
+price is that answers change a little, and that no gradient passes: an adapter cannot be trained on it.
 
 The kernels are torch's own (FBGEMM on x86). Their wrapper, `torch.ao.quantization`, is deprecated, and since
 torch 2.13 so are quantised tensors, of which we need one for packing. Of what torch offers on plain int8
@@ -26,23 +25,31 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 class Int8Linear(nn.Module):
     """A linear layer with int8 weights, for float32 input on a CPU."""
 
+    bias: Tensor | None
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
-        scale = weight.abs().amax(1).clamp_min(1e-12) / 127
+        # AVX2 adds pairs of products in 16 bits, which leaves 15 bits for both factors. Activations, with
+        # their outliers, need the eighth bit more than weights do.
+        scale = weight.abs().amax(1).clamp_min(1e-12) / 63
         zero = torch.zeros(len(weight), dtype=torch.long)
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "torch.quantize_per_tensor", UserWarning
             )  # deprecated: see above
             rounded = torch.quantize_per_channel(weight, scale, zero, axis=0, dtype=torch.qint8)
-        bias = None if linear.bias is None else linear.bias.detach().float()
-        self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
+        self.packed = torch.ops.quantized.linear_prepack(rounded, None)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float())
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
-        # Seven bits for activations: AVX2 adds pairs of products in 16 bits, which eight would overflow.
-        return torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=True)
+        # The kernel has one scale for all rows, and a token with huge activations (in most LLMs the first)
+        # would take the bits of all others: so rows are brought to one size before, and back after.
+        size = None if x.numel() == x.shape[-1] else x.abs().amax(-1, keepdim=True).clamp_min(1e-12)
+        y = torch.ops.quantized.linear_dynamic(x if size is None else x / size, self.packed)
+        y = y if size is None else y * size
+        return y if self.bias is None else y + self.bias
 
 
 def fast_dtype(device_map: Any) -> torch.dtype | None:

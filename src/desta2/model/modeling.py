@@ -213,7 +213,7 @@ class Desta2Model(PreTrainedModel):
             self._folder = folder  # its card goes along
             self.push_to_hub(repo_id or folder.resolve().name, card=card, **hub)
 
-    def push_to_hub(self, repo_id: str, *, card: CardFacts | None = None, **options: Any) -> str:  # type: ignore[override]
+    def push_to_hub(self, repo_id: str, *, card: CardFacts | None = None, **options: Any) -> str:
         """Send the model folder to the hub in one commit, whose address is returned.
 
         Args:

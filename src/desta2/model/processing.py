@@ -81,7 +81,7 @@ class Desta2Processor(ProcessorMixin):
         folder.mkdir(parents=True, exist_ok=True)
         saving.save_config(self.config, self._base_paths, folder)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Send `config.json` to the hub; `Desta2Model.push_to_hub` sends it too, with the rest."""
         return saving.push(self.save_pretrained, repo_id, **options)
 
@@ -130,11 +130,11 @@ class Desta2Processor(ProcessorMixin):
         """`build_prompt` with this model's tokenizer and configuration."""
         return build_prompt(messages, self.tokenizer, self.config, transcripts, n_queries)
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = True, **options: Any) -> str:  # type: ignore[override]
+    def decode(self, token_ids: Any, skip_special_tokens: bool = True, **options: Any) -> str:
         """Text of an answer, by default without special tokens."""
         return str(self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **options))
 
-    def batch_decode(self, rows: Any, skip_special_tokens: bool = True, **options: Any) -> list[str]:  # type: ignore[override]
+    def batch_decode(self, rows: Any, skip_special_tokens: bool = True, **options: Any) -> list[str]:
         """Texts of answers, by default without special tokens."""
         return [self.decode(row, skip_special_tokens, **options) for row in rows]
 
@@ -160,7 +160,8 @@ class Desta2Processor(ProcessorMixin):
         Args:
             conversation: Messages in any accepted form, or a list of such lists.
             transcripts: One per clip, in order, or a list of such lists. By default what the messages say, or
-                what the model heard where a `Heard` stands in place of audio.
+                what the model heard where a `Heard` stands in place of audio. A text holds none: `__call__`
+                takes them.
             add_generation_prompt: Whether an answer is to follow; False where the conversation ends with one.
             tokenize: False: text with `<|AUDIO|>` for each clip, for `__call__`. True: inputs for
                 `Desta2Model.generate` and `forward`, whose ids are those of `build_prompt`.
@@ -176,7 +177,11 @@ class Desta2Processor(ProcessorMixin):
         inputs.refuse(options)
         batched = is_batch(conversation)
         conversations = [normalise(own) for own in (conversation if batched else [conversation])]
-        build = {"tokenizer": self.tokenizer, "config": self.config, "for_answer": add_generation_prompt}
+        build: dict[str, Any] = {
+            "tokenizer": self.tokenizer,
+            "config": self.config,
+            "for_answer": add_generation_prompt,
+        }
         if not tokenize:
             texts = [prompt_text(own, **build) for own in conversations]
             return texts if batched else texts[0]
