@@ -3,19 +3,36 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+OLDEST := .venv-oldest
+OLDEST_TRANSFORMERS = $(shell sed -n 's/.*"transformers>=\([0-9.]*\).*/\1/p' pyproject.toml)
 
-.PHONY: help test e2e demo lint install clean
+.PHONY: help test test-oldest e2e demo lint install clean
 
 help:
-	@echo 'make demo     the whole method at nano scale, offline; the report lies in demo-run/'
-	@echo 'make test     style, types and the fast tests'
-	@echo 'make e2e      the slow tests: the method from end to end at reduced size'
-	@echo 'make lint     style and types alone'
-	@echo 'make install  .venv with everything that the above need'
-	@echo 'make clean    remove .venv, caches and demo-run/'
+	@echo 'make demo         the whole method at nano scale, offline; the report lies in demo-run/'
+	@echo 'make test         style, types and the fast tests'
+	@echo 'make test-oldest  the tests of the model on the oldest transformers that we support'
+	@echo 'make e2e          the slow tests: the method from end to end at reduced size'
+	@echo 'make lint         style and types alone'
+	@echo 'make install      .venv with everything that the above need'
+	@echo 'make clean        remove .venv, caches and demo-run/'
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# Only transformers and what it pins are installed a second time; the rest, torch above all, is that of .venv.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -c 'import transformers; print("transformers", transformers.__version__)'
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/model tests/parity
+
+$(OLDEST)/.installed: $(INSTALLED)
+	rm -rf $(OLDEST)
+	$(BIN)/python -m venv --without-pip $(OLDEST)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(\"%s\")" % sysconfig.get_path("purelib"))' \
+	  > $$($(OLDEST)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rest.pth
+	$(BIN)/python -m pip --disable-pip-version-check --python $(OLDEST)/bin/python \
+	  install 'transformers==$(OLDEST_TRANSFORMERS)'
+	@touch $@
 
 e2e: install
 	$(BIN)/python -m pytest -m slow
@@ -42,4 +59,4 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo-run .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) demo-run .mypy_cache .pytest_cache .ruff_cache .hypothesis

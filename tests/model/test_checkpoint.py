@@ -4,8 +4,15 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoProcessor, WhisperForConditionalGeneration
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    WhisperForConditionalGeneration,
+)
 
+import desta2
 from desta2.errors import CheckpointError, ConfigError
 from desta2.model import Desta2Model, Desta2Processor
 from desta2.model.checkpoint import fingerprint
@@ -34,8 +41,21 @@ def folder(saved, tmp_path):
 
 def test_only_the_adapter_is_saved(saved):
     path, model = saved
-    assert sorted(os.listdir(path)) == ["adapter.safetensors", "config.json"]
+    assert sorted(os.listdir(path)) == ["README.md", "adapter.safetensors", "config.json"]
     assert load_file(path / "adapter.safetensors").keys() == model.adapter.state_dict().keys()
+
+
+def test_saved_files_can_be_read_by_others(saved, tmp_path):
+    before = os.umask(0o022)
+    try:
+        (tmp_path / "adapter.safetensors.tmp").touch(0o600)  # left by a process that died
+        saved[1].save_pretrained(tmp_path)
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+        os.umask(0o077)
+        saved[1].save_pretrained(tmp_path / "private")
+        assert (tmp_path / "private" / "adapter.safetensors").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_round_trip_is_bit_equal(saved, tmp_path):
@@ -53,13 +73,21 @@ def test_round_trip_is_bit_equal(saved, tmp_path):
     assert torch.equal(model.get_audio_features(features), again.get_audio_features(features))
 
 
+@pytest.mark.parametrize("auto", [AutoModelForCausalLM, AutoModelForMultimodalLM])
+def test_other_auto_classes_load_the_same(saved, auto):
+    assert isinstance(auto.from_pretrained(saved[0]), Desta2Model)
+
+
 def test_auto_processor(saved, tmp_path):
     processor = AutoProcessor.from_pretrained(saved[0])
     assert isinstance(processor, Desta2Processor)
     messages = [{"role": "audio", "content": "a.wav"}, {"role": "user", "content": "Hello?"}]
     assert processor.prompt(messages, ["fox"]) == saved[1].processor.prompt(messages, ["fox"])
-    processor.save_pretrained(saved[0].parent / "processor")
-    assert Desta2Processor.from_pretrained(saved[0].parent / "processor").window_seconds == 2.0
+    processor.save_pretrained(tmp_path / "deep" / "processor")
+    assert os.listdir(tmp_path / "deep" / "processor") == ["config.json"]
+    again = AutoProcessor.from_pretrained(tmp_path / "deep" / "processor")
+    assert again.config.llm_id.startswith("../")
+    assert again.prompt(messages, ["fox"]) == processor.prompt(messages, ["fox"])
 
 
 def test_state_of_the_whole_model_can_be_given(saved, tmp_path):
@@ -69,6 +97,11 @@ def test_state_of_the_whole_model_can_be_given(saved, tmp_path):
     written = load_file(tmp_path / "adapter.safetensors")
     assert torch.equal(written["layer_weights"], model.adapter.layer_weights + 1)
     assert written.keys() == model.adapter.state_dict().keys()
+
+
+def test_only_the_main_process_writes(saved, tmp_path):
+    saved[1].save_pretrained(tmp_path / "none", is_main_process=False)
+    assert not (tmp_path / "none").exists()
 
 
 def test_every_wrong_key_is_named(folder):
@@ -89,19 +122,36 @@ def test_every_wrong_key_is_named(folder):
 
 
 def test_missing_and_broken_files(folder, tmp_path):
-    (folder / "adapter.safetensors").write_bytes(b"not a tensor file")
+    adapter = folder / "adapter.safetensors"
+    content = adapter.read_bytes()
+    adapter.write_bytes(b"not a tensor file")
     with pytest.raises(CheckpointError, match=r"adapter\.safetensors cannot be read"):
         Desta2Model.from_pretrained(folder)
-    (folder / "adapter.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"has no adapter\.safetensors"):
-        Desta2Model.from_pretrained(folder)
+    adapter.unlink()
+    for load in (Desta2Model.from_pretrained, AutoModel.from_pretrained, desta2.load):
+        with pytest.raises(
+            CheckpointError, match=r"copy/model has no adapter\.safetensors; is it a desta2 model folder\?"
+        ):
+            load(folder)
     with pytest.raises(CheckpointError, match="neither a folder nor a hub model"):
         Desta2Model.from_pretrained("nobody/nothing-here")
     with pytest.raises(CheckpointError, match=r"config\.json is a file; give the model's folder"):
         Desta2Model.from_pretrained(folder / "config.json")
+    adapter.write_bytes(content)
     shutil.rmtree(folder.parent / "llm")
     with pytest.raises(CheckpointError, match=r"the frozen model \.\./llm .* is not there"):
         Desta2Model.from_pretrained(folder)
+
+
+def test_a_folder_without_an_adapter_is_refused_before_any_base_is_loaded(folder):
+    """Such as the folder of an LLM."""
+    (folder / "adapter.safetensors").unlink()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    shutil.rmtree(folder.parent / "llm")
+    with pytest.raises(CheckpointError, match=r"has no adapter\.safetensors; .*'desta2 convert'"):
+        Desta2Model.from_pretrained(folder)
+    with pytest.raises(CheckpointError, match=r"has no adapter\.safetensors and no config\.json"):
+        Desta2Model.from_pretrained(folder.parent)
 
 
 def test_other_base_weights_are_refused_unless_allowed(folder, save_llm):
@@ -124,6 +174,11 @@ def test_bases_of_other_widths_are_refused(bases, make_model):
         Desta2Model(config, model.whisper, model.llm)
 
 
+def test_an_encoder_that_is_no_whisper_is_refused(bases):
+    with pytest.raises(CheckpointError, match="llm is a llama model; the encoder must be a Whisper"):
+        Desta2Model.from_bases(str(bases / "llm"), str(bases / "llm"))
+
+
 def test_bases_can_be_elsewhere(folder, bases):
     shutil.rmtree(folder.parent / "llm")
     assert Desta2Model.from_pretrained(folder, llm_id=str(bases / "llm")).llm is not None
@@ -132,6 +187,8 @@ def test_bases_can_be_elsewhere(folder, bases):
 def test_unknown_options_and_keys_fail_early(folder):
     with pytest.raises(ConfigError, match="unknown options of from_pretrained: dtyp"):
         Desta2Model.from_pretrained(folder, dtyp="bfloat16")
+    with pytest.raises(ConfigError, match="unknown options of save_pretrained: push_too_hub"):
+        desta2.load(folder).save_pretrained(folder, push_too_hub=True)
     with pytest.raises(ConfigError, match="unknown configuration key 'n_querys'"):
         Desta2Model.from_bases("no/llm", "no/whisper", n_querys=3)
     with pytest.raises(CheckpointError, match="cannot load the LLM no/llm"):

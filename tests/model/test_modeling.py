@@ -145,6 +145,27 @@ def test_greedy_chat_is_deterministic_and_hears(model, clips):
     assert model.chat(ask(clips[0]), **same_words) != model.chat(ask(clips[1]), **same_words)
 
 
+def test_a_clip_and_a_question_are_enough(model, clips):
+    short = {"max_new_tokens": 8, "do_sample": False}
+    question = "Is the voice loud?"
+    one = model.chat([{"role": "user", "content": [audio_part(clips[0]), text_part(question)]}], **short)
+    assert model.chat(clips[0], question, **short) == one
+    assert model.chat(model.hear(clips[:1])[0], question, **short) == one
+    parts = [*map(audio_part, clips), text_part(question)]
+    two = model.chat([{"role": "user", "content": parts}], **short)
+    assert model.chat(clips, question, **short) == two != one
+    with pytest.raises(InputError, match="or a clip with a question about it"):
+        model.chat(clips[0])
+
+
+def audio_part(clip):
+    return {"type": "audio", "audio": clip}
+
+
+def text_part(text):
+    return {"type": "text", "text": text}
+
+
 def test_text_only_chat_is_the_llms_own(model):
     for question in ("Hello", "What is loud?", "Describe the quick brown fox."):
         messages = [{"role": "user", "content": question}]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -126,6 +127,17 @@ def test_training_learns_and_touches_the_adapter_alone(bases, pairs, config, bui
     out, err = capsys.readouterr()
     assert out == ""
     assert "training the adapter: 40/40 (100 %), done" in err
+
+
+def test_the_model_card_tells_of_the_run(whole):
+    text = (whole / "model" / "README.md").read_text()
+    for part in (
+        r"- \d+ pairs about \d+ clips, from `.+`\.",
+        r"- Responses by `.+` to “.+”\.",
+        r"- 10 steps from a fresh adapter, 3 × 1 pairs a step, learning rate 0\.003, seed 0\.",
+        r"## Scores\n\nNot recorded\.",
+    ):
+        assert re.search(part, text), text
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(config, whole, monkeypatch, capsys):

@@ -5,12 +5,13 @@ widths that the adapter relies on are read from the models themselves rather tha
 whose field names differ between families.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, WhisperForConditionalGeneration
+from transformers import AutoConfig, AutoModelForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from desta2.errors import CheckpointError
 from desta2.model.checkpoint import resolve_base
@@ -20,23 +21,41 @@ HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "re
 AUTO_OPTIONS = ("adapter_kwargs", "code_revision", "trust_remote_code")
 
 
-def load_llm(llm: str, dtype: Any, device_map: Any) -> Any:
+def load_llm(llm: str, dtype: Any, device_map: Any, **hub_options: Any) -> Any:
     """Load a causal LM from a folder or hub id; `dtype` None means as stored."""
-    return _load(AutoModelForCausalLM, "LLM", llm, dtype, device_map)
+    config = _config("LLM", llm, hub_options)
+    return _load(AutoModelForCausalLM, "LLM", llm, config, dtype, device_map=device_map, **hub_options)
 
 
-def load_whisper(encoder: str, dtype: Any, device: torch.device) -> Any:
+def load_whisper(encoder: str, dtype: Any, device: torch.device, **hub_options: Any) -> Any:
     """Load a Whisper from a folder or hub id, onto `device`."""
-    return _load(WhisperForConditionalGeneration, "Whisper", encoder, dtype, None).to(device)
+    config = _config("Whisper", encoder, hub_options)
+    if not isinstance(config, WhisperConfig):
+        raise CheckpointError(f"{encoder} is a {config.model_type} model; the encoder must be a Whisper")
+    return _load(WhisperForConditionalGeneration, "Whisper", encoder, config, dtype, **hub_options).to(device)
 
 
-def _load(auto: Any, what: str, base: str, dtype: Any, device_map: Any) -> Any:
+def of_bases(hub_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Hub options of a model folder that hold for its frozen models too: all but the revision."""
+    return {name: value for name, value in hub_options.items() if name != "revision"}
+
+
+def _config(what: str, base: str, hub_options: Mapping[str, Any]) -> Any:
+    """The configuration, loaded apart: transformers 5.0 forgets the token when a model class loads it."""
     try:
-        module = auto.from_pretrained(base, dtype="auto" if dtype is None else dtype, device_map=device_map)
+        return AutoConfig.from_pretrained(base, **hub_options)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
+
+
+def _load(auto: Any, what: str, base: str, config: Any, dtype: Any, **options: Any) -> Any:
+    dtype = "auto" if dtype is None else dtype
+    try:
+        module = auto.from_pretrained(base, config=config, dtype=dtype, **options)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
     # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.
-    half_on_cpu = dtype is None and module.dtype == torch.float16 and module.device.type == "cpu"
+    half_on_cpu = dtype == "auto" and module.dtype == torch.float16 and module.device.type == "cpu"
     return module.float() if half_on_cpu else module
 
 

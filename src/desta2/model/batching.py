@@ -34,3 +34,16 @@ class LeftPadded:
         ids = [[row[0]] * shift + list(row) for shift, row in zip(shifts, rows, strict=True)]
         mask = [[0] * shift + [1] * len(row) for shift, row in zip(shifts, rows, strict=True)]
         return cls(torch.tensor(ids, device=device), torch.tensor(mask, device=device), shifts)
+
+    def audio_slots(self, starts: Sequence[Sequence[int]]) -> Tensor | None:
+        """Row and first position of each window: (n_windows, 2); None without audio.
+
+        Args:
+            starts: of each row, the first positions of its windows before it was padded.
+        """
+        slots = [
+            [row, start + shift]
+            for row, (own, shift) in enumerate(zip(starts, self.shifts, strict=True))
+            for start in own
+        ]
+        return torch.tensor(slots) if slots else None

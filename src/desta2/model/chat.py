@@ -83,11 +83,6 @@ def answer(
     """Answer conversations in one batch; its rows share one stream of random numbers."""
     processor = processor_of(model)
     batch = LeftPadded.of([question.input_ids for question in questions], device_of(model.llm))
-    slots = [
-        [row, start + shift]
-        for row, (question, shift) in enumerate(zip(questions, batch.shifts, strict=True))
-        for start in question.slots
-    ]
     embeds = [clip for question in questions for clip in question.embeds]
     ends = end_ids(model.llm, processor.tokenizer)
     options = {**sampling.for_llm(model.llm.generation_config), "eos_token_id": ends}
@@ -100,7 +95,7 @@ def answer(
         batch.input_ids,
         batch.attention_mask,
         audio_embeds=torch.cat(embeds) if embeds else None,
-        audio_slots=torch.tensor(slots) if slots else None,
+        audio_slots=batch.audio_slots([question.slots for question in questions]),
         **options,
     ).tolist()
     kept = [until_end(ids[: stop_texts.lengths.get(row)], ends) for row, ids in enumerate(rows)]

@@ -9,7 +9,7 @@ second; it tells models, revisions and fine-tunings apart, but a change confined
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +23,48 @@ from desta2.model.adapter import Adapter
 from desta2.nano import nano_path
 
 ADAPTER_FILE = "adapter.safetensors"
+CONFIG_FILE = "config.json"
 
 
-def model_folder(path_or_id: str | os.PathLike[str], **hub_options: Any) -> Path:
+def model_folder(
+    path_or_id: str | os.PathLike[str],
+    needs: Sequence[str] = (ADAPTER_FILE, CONFIG_FILE),
+    **hub_options: Any,
+) -> Path:
     """Local folder of a model: the given one, or the hub's snapshot (fetched or cached).
 
+    Args:
+        path_or_id: Folder or hub id.
+        needs: Files that it must hold; from the hub these are fetched.
+        hub_options: Passed on to transformers: `revision`, `token`, `cache_dir`, …
+
     Raises:
-        CheckpointError: There is neither such a folder nor such a hub id.
+        CheckpointError: There is neither such a folder nor such a hub id, or a file is missing.
     """
     path = Path(path_or_id)
     if path.is_dir():
+        _require(path, needs)
         return path
     if path.exists():
         raise CheckpointError(f"{path} is a file; give the model's folder")
     from transformers.utils.hub import cached_file
 
     try:
-        file = cached_file(str(path_or_id), ADAPTER_FILE, **hub_options)
-        cached_file(str(path_or_id), "config.json", **hub_options)
+        files = [cached_file(str(path_or_id), name, **hub_options) for name in needs]
     except (OSError, ValueError) as error:
+        wanted = " and ".join(needs)
         raise CheckpointError(
-            f"{path_or_id} is neither a folder nor a hub model with {ADAPTER_FILE} within reach: {error}"
+            f"{path_or_id} is neither a folder nor a hub model with {wanted} within reach: {error}"
         ) from error
-    return Path(str(file)).parent
+    return Path(str(files[0])).parent
+
+
+def _require(folder: Path, names: Sequence[str]) -> None:
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise CheckpointError(
+            f"{folder} has no {' and no '.join(missing)}; is it a desta2 model folder? (An official "
+            "DeSTA2 or DeSTA2.5 checkpoint becomes one with 'desta2 convert'.)"
+        )
 
 
 def find_file(source: str, name: str, **hub_options: Any) -> Path | None:
@@ -114,7 +133,11 @@ def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write a safetensors file, complete or not at all."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = file.with_name(file.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    mode = temporary.stat().st_mode  # what the umask gives; save_file lets nobody else read
     save_file(plain, temporary, metadata={"format": "pt"})
+    temporary.chmod(mode)
     os.replace(temporary, file)
 
 
@@ -148,9 +171,8 @@ def read_adapter(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tens
     Raises:
         CheckpointError: The file is missing or broken, or its keys or shapes differ; all of them are named.
     """
+    _require(folder, [ADAPTER_FILE])
     file = folder / ADAPTER_FILE
-    if not file.is_file():
-        raise CheckpointError(f"{folder} has no {ADAPTER_FILE}; is it a desta2 model folder?")
     found = read_tensors(file)
     if problems := key_problems(found, expected):
         raise CheckpointError(f"{file} does not fit its configuration: " + "; ".join(problems))
@@ -188,7 +210,7 @@ def fingerprint(source: str | os.PathLike[str] | nn.Module) -> str:
     return digest.hexdigest()
 
 
-def base_fingerprint(base: str, module: nn.Module) -> str:
+def base_fingerprint(base: str, module: nn.Module, cache_dir: Any = None) -> str:
     """Fingerprint of a frozen model that was loaded from `base`: from its files where there are any."""
     from transformers.utils.hub import cached_file
 
@@ -196,7 +218,11 @@ def base_fingerprint(base: str, module: nn.Module) -> str:
         folder = Path(base)
     else:
         config = cached_file(
-            base, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
+            base,
+            CONFIG_FILE,
+            cache_dir=cache_dir,
+            local_files_only=True,
+            _raise_exceptions_for_missing_entries=False,
         )
         folder = Path(config).parent if config else Path(base)
     return fingerprint(folder if list(folder.glob("*.safetensors")) else module)

@@ -164,6 +164,7 @@ def _refuse_unknown(kwargs: dict[str, Any]) -> None:
         "auto_map",
         "torch_dtype",
         "attn_implementation",
+        "experts_implementation",
         "name_or_path",
         "processor_class",
         "model_type",

@@ -13,6 +13,7 @@ from desta2.model import bases
 from desta2.model.chat import ChatOutput, Question, answer, is_batch, prepare, stream
 from desta2.model.hearing import Heard, hear
 from desta2.model.memory import Memory
+from desta2.model.messages import ask
 from desta2.model.sampling import ChatOptions, Sampling, Seeded
 
 if TYPE_CHECKING:
@@ -85,21 +86,33 @@ class Speaking:
         return {"pad_token_id": int(ends[0] if isinstance(ends, list) else ends)}
 
     @overload
-    def chat(self, messages: Sequence[Mapping[str, Any]], **options: Unpack[ChatOptions]) -> ChatOutput: ...
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], question: None = ..., **options: Unpack[ChatOptions]
+    ) -> ChatOutput: ...
 
     @overload
     def chat(
-        self, messages: Sequence[Sequence[Mapping[str, Any]]], **options: Unpack[ChatOptions]
+        self,
+        messages: Sequence[Sequence[Mapping[str, Any]]],
+        question: None = ...,
+        **options: Unpack[ChatOptions],
     ) -> list[ChatOutput]: ...
 
-    def chat(self, messages: Sequence[Any], **options: Unpack[ChatOptions]) -> ChatOutput | list[ChatOutput]:
-        """Answer a conversation, or each of a list of conversations.
+    @overload
+    def chat(self, messages: Any, question: str, **options: Unpack[ChatOptions]) -> ChatOutput: ...
+
+    def chat(
+        self, messages: Any, question: str | None = None, **options: Unpack[ChatOptions]
+    ) -> ChatOutput | list[ChatOutput]:
+        """Answer a conversation, or each of a list of conversations, or a question about a clip.
 
         An answer ends at an end token of the LLM's generation config, or at the end of turn of its chat
         template. Clips that were heard lately are not encoded again (`memory`).
 
         Args:
-            messages: Messages in any accepted form, or a list of such lists.
+            messages: Messages in any accepted form, or a list of such lists; with `question`, a clip (path,
+                bytes, samples or `Heard`) or a list of clips.
+            question: What is asked about the clip.
             options: All by name:
                 max_new_tokens: Longest answer. Default: the LLM's generation config, or 256.
                 do_sample, temperature, top_p: Default: the LLM's generation config.
@@ -118,6 +131,8 @@ class Speaking:
             InputError, AudioError: The messages, a clip or an option cannot be used.
             RunError: Speech is to be detected, and the detector is not installed.
         """
+        if question is not None:
+            messages = ask(messages, question)
         one = not is_batch(messages)
         questions, sampling = self._ask([messages] if one else messages, one, options)
         # With a seed one by one: a batch would share one stream of random numbers.

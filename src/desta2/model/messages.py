@@ -57,7 +57,10 @@ def normalise(messages: Sequence[Mapping[str, Any] | Turn]) -> list[Turn]:
         InputError: The messages fit no form; the error says which message and why.
     """
     if isinstance(messages, str | Mapping) or not isinstance(messages, Sequence) or not messages:
-        raise InputError("messages must be a non-empty list such as [{'role': 'user', 'content': 'Hello'}]")
+        raise InputError(
+            "messages must be a non-empty list such as [{'role': 'user', 'content': 'Hello'}], or a clip "
+            "with a question about it"
+        )
     turns: list[Turn] = []
     waiting: list[str | ClipPart] = []  # clips of `audio` turns, until the user's text comes
     for number, message in enumerate(messages, start=1):
@@ -79,6 +82,13 @@ def normalise(messages: Sequence[Mapping[str, Any] | Turn]) -> list[Turn]:
     if waiting:
         turns.append(Turn("user", tuple(waiting)))
     return turns
+
+
+def ask(audio: Any, question: str) -> list[dict[str, Any]]:
+    """The messages of one question about a clip, or about several in a list."""
+    clips = audio if isinstance(audio, list | tuple) else [audio]
+    parts = [{"type": "audio", "audio": clip} for clip in clips]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
 
 
 def _role_and_content(message: Any, where: str) -> tuple[str, Any]:

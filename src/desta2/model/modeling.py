@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from desta2.errors import ConfigError, InputError
-from desta2.model import bases, checkpoint
+from desta2.errors import ConfigError, InputError, RunError
+from desta2.model import bases, checkpoint, saving
 from desta2.model.adapter import Adapter
 from desta2.model.configuration import Desta2Config
 from desta2.model.encoder import EncoderOutput, encode
+from desta2.model.fast import fast_dtype, is_quantised, quantise
 from desta2.model.generation import Speaking
 from desta2.model.memory import Memory
+from desta2.model.modelcard import CardFacts
 from desta2.model.processing import Desta2Processor
 
 IGNORED_LABEL = -100
@@ -64,6 +66,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         self.processor = processor
         self.memory = Memory()
         self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
+        self._folder: Path | None = None  # where the adapter was loaded from
         self.post_init()  # type: ignore[no-untyped-call]
         self.eval()  # type: ignore[no-untyped-call]
 
@@ -115,6 +118,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         llm_id: str | None = None,
         encoder_id: str | None = None,
         allow_other_bases: bool = False,
+        fast: bool = False,
         **options: Any,
     ) -> "Desta2Model":
         """Load a model folder or hub id and the frozen models that it names.
@@ -126,12 +130,18 @@ class Desta2Model(Speaking, PreTrainedModel):
             llm_id: Take the LLM from here instead of from where the configuration says.
             encoder_id: Take the Whisper from here.
             allow_other_bases: Accept frozen models with other weights than in training.
-            options: `config`, and hub options for the model folder (`revision`, `token`, `cache_dir`, …).
+            fast: For answering only: bfloat16 where the hardware computes in it, else int8 on the CPU.
+                Answers change a little.
+            options: `config`, and hub options (`token`, `cache_dir`, …; `revision` is the model folder's).
 
         Raises:
             CheckpointError: Something is missing, does not fit, or is not what the adapter was trained with.
-            ConfigError: An option or a configuration key is unknown.
+            ConfigError: An option or a configuration key is unknown, or both `dtype` and `fast` are given.
         """
+        if fast and dtype is not None:
+            raise ConfigError(
+                f"fast=True chooses the dtype itself, but dtype={dtype} is given; leave one out"
+            )
         hub = {name: options.pop(name) for name in bases.HUB_OPTIONS if name in options}
         config = options.pop("config", None)
         # AutoModel adds options of its own to what the user gives.
@@ -143,47 +153,86 @@ class Desta2Model(Speaking, PreTrainedModel):
         encoder_path = checkpoint.resolve_base(
             encoder_id or config.encoder_id, None if encoder_id else folder
         )
-        llm = bases.load_llm(llm_path, dtype, device_map)
-        whisper = bases.load_whisper(encoder_path, dtype, llm.get_input_embeddings().weight.device)
+        dtype, base_hub = fast_dtype(device_map) if fast else dtype, bases.of_bases(hub)
+        llm = bases.load_llm(llm_path, dtype, device_map, **base_hub)
+        device = llm.get_input_embeddings().weight.device
+        whisper = bases.load_whisper(encoder_path, dtype, device, **base_hub)
         if not allow_other_bases:
             for what, path, module, expected in (
                 ("LLM", llm_path, llm, config.llm_fingerprint),
                 ("Whisper", encoder_path, whisper, config.encoder_fingerprint),
             ):
-                checkpoint.check_fingerprint(what, path, expected, checkpoint.base_fingerprint(path, module))
-        model = cls(config, whisper, llm, Desta2Processor.from_bases(config, llm_path, encoder_path))
+                found = checkpoint.base_fingerprint(path, module, hub.get("cache_dir"))
+                checkpoint.check_fingerprint(what, path, expected, found)
+        if fast and dtype is None:
+            quantise(llm)
+            quantise(whisper)
+        processor = Desta2Processor.from_bases(config, llm_path, encoder_path, **base_hub)
+        model = cls(config, whisper, llm, processor)
         model._base_paths = {"llm_id": llm_path, "encoder_id": encoder_path}
+        model._folder = folder
         checkpoint.load_adapter(model.adapter, folder)
         return model
 
     def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | os.PathLike[str], state_dict: Mapping[str, Tensor] | None = None, **_: Any
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        push_to_hub: bool = False,
+        *,
+        card: CardFacts | None = None,
+        repo_id: str | None = None,
+        **options: Any,
     ) -> None:
-        """Write `adapter.safetensors` and `config.json`; the frozen models are named, not copied.
+        """Write `adapter.safetensors`, `config.json` and a model card (`README.md`).
 
-        A frozen model that the configuration names by a relative folder is named relative to the new place.
+        The frozen models are named, not copied. One that the configuration names by a relative folder is
+        named relative to the new place. A card that a person wrote or edited is left alone.
 
         Args:
             save_directory: Created where needed.
+            is_main_process: False writes nothing: another process of the same training does.
             state_dict: State of the whole model to take the adapter's weights from, as gathered in training.
+            push_to_hub: Also send it to the hub, as `repo_id` (default: the folder's name).
+            card: What only the caller knows for the card: training data and scores.
+            repo_id: See `push_to_hub`.
+            options: For `push_to_hub`; what only concerns the splitting of weights into files is ignored.
+
+        Raises:
+            ConfigError: An option is unknown.
         """
+        hub = {name: options.pop(name) for name in saving.PUSH_OPTIONS if name in options}
+        if unknown := [name for name in options if name not in saving.FILE_OPTIONS]:
+            raise ConfigError(f"unknown options of save_pretrained: {', '.join(unknown)}")
+        if not is_main_process:
+            return
         folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = Desta2Config.from_dict(self.config.to_dict())
-        for name, path in self._base_paths.items():
-            if getattr(config, name).startswith("."):
-                setattr(config, name, os.path.relpath(path, folder.resolve()))
-        state = None
-        if state_dict is not None:
-            prefix = "adapter."
-            state = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
-        checkpoint.save_adapter(self.adapter, folder, state)
-        config.save_pretrained(folder)
+        saving.save_model(self, folder, state_dict, card)
+        if push_to_hub:
+            self._folder = folder  # its card goes along
+            self.push_to_hub(repo_id or folder.resolve().name, card=card, **hub)
+
+    def push_to_hub(self, repo_id: str, *, card: CardFacts | None = None, **options: Any) -> str:
+        """Send the model folder to the hub in one commit, whose address is returned.
+
+        Args:
+            repo_id: Made if it is not there.
+            card: As in `save_pretrained`.
+            options: As in transformers; see `saving.push`.
+        """
+        return saving.push_model(self, repo_id, card, **options)
 
     # Forward
 
     def train(self, mode: bool = True) -> "Desta2Model":
-        """Training mode for the adapter only; the frozen models stay in evaluation mode."""
+        """Training mode for the adapter only; the frozen models stay in evaluation mode.
+
+        Raises:
+            RunError: The model was loaded for answering only, in int8.
+        """
+        if mode and is_quantised(self.llm):
+            raise RunError("a model loaded with fast=True cannot be trained here; load it without")
         super().train(mode)
         self.whisper.eval()
         self.llm.eval()

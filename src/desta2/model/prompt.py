@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from desta2.errors import InputError
-from desta2.model.messages import END_AUDIO, START_AUDIO, ClipPart, Turn, clips_of, normalise
+from desta2.model.messages import END_AUDIO, LOCATOR, START_AUDIO, ClipPart, Turn, clips_of, normalise
 
 __all__ = [
     "ClipPart",
@@ -26,8 +26,10 @@ __all__ = [
     "end_of_turn_id",
     "normalise",
     "plain_ids",
+    "prompt_text",
     "response_ids",
     "seed_messages",
+    "with_bos_policy",
 ]
 
 # Ids that stand at audio positions. The model finds these by position and overwrites their embeddings, so any
@@ -62,6 +64,8 @@ def build_prompt(
     config: Any,
     transcripts: Sequence[str | Sequence[str] | None] | None = None,
     n_queries: int | None = None,
+    *,
+    for_answer: bool = True,
 ) -> Prompt:
     """Build the prompt of a conversation.
 
@@ -75,6 +79,7 @@ def build_prompt(
             per window; its place then holds [audio][transcript][audio][transcript]… in that order.
         n_queries: Audio positions per window, by default the configuration's. 0 gives the cascade: the prompt
             with the transcript only; its audio slots have length 0.
+        for_answer: Whether an answer is to follow; False for a conversation that ends with one.
 
     Returns:
         The prompt. A clip with text but no audio (see `seed_messages`) is written as that text, with no slot.
@@ -86,23 +91,53 @@ def build_prompt(
     """
     turns = normalise(conversation)
     slots = _clip_slots(turns, transcripts, config.n_queries if n_queries is None else n_queries)
+    prompt = _fill(*_marked(turns, slots, tokenizer, config, for_answer), tokenizer)
+    return with_bos_policy(prompt, tokenizer, config)
+
+
+def prompt_text(
+    conversation: Sequence[Mapping[str, Any] | Turn], tokenizer: Any, config: Any, *, for_answer: bool = True
+) -> str:
+    """The prompt as text, with `<|AUDIO|>` where a clip's audio positions and transcript will be.
+
+    Args: as in `build_prompt`.
+
+    Raises:
+        InputError: As in `build_prompt`, or the text would not stand for the same ids: a message contains the
+            text of a special token, or a clip has no audio.
+    """
+    turns = normalise(conversation)
+    slots = _clip_slots(turns, [clip.transcript or "" for clip in clips_of(turns)], config.n_queries)
+    rendered, markers = _marked(turns, slots, tokenizer, config, for_answer)
+    if plain := [slot.text for slot in markers.slots if slot.n_queries is None]:
+        raise InputError(
+            f"as text, {plain[0]!r} would be read as part of the template; ask for token ids (tokenize=True)"
+        )
+    _fill(rendered, markers, tokenizer)  # refuses what the template dropped or moved
+    return markers.pattern.sub(LOCATOR, rendered)
+
+
+def _marked(
+    turns: list[Turn], slots: Sequence[_Slot], tokenizer: Any, config: Any, for_answer: bool
+) -> tuple[str, "_Markers"]:
+    """The rendered template, with markers for clips and for texts that must not become control tokens."""
     if slots and config.system_prompt is not None and turns[0].role != "system":
         turns = [Turn("system", (config.system_prompt,)), *turns]
     markers = _Markers(turns, tokenizer)
     messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
-    prompt = _fill(_render(tokenizer, messages), markers, tokenizer)
-    if prompt.audio_slots and config.bos_policy == "published-inference":
-        return _published_bos(prompt, tokenizer)
-    return prompt
+    return _render(tokenizer, messages, for_answer=for_answer), markers
 
 
-def _published_bos(prompt: Prompt, tokenizer: Any) -> Prompt:
-    """The prompt as the published DeSTA2 inference code would make it.
+def with_bos_policy(prompt: Prompt, tokenizer: Any, config: Any) -> Prompt:
+    """A prompt with clips as `bos_policy` wants its beginning; one without clips stays as it is.
 
-    That code counts the tokens before a clip without the tokenizer's own beginning of text, and then lets the
-    tokenizer add it (for Llama 3 a second one). So the vectors keep their positions, while the text moves to
-    the right around them.
+    For "published-inference" it becomes what the published DeSTA2 inference code makes. That code counts the
+    tokens before a clip without the tokenizer's own beginning of text, and then lets the tokenizer add it
+    (for Llama 3 a second one). So the vectors keep their positions, while the text moves to the right around
+    them.
     """
+    if not prompt.audio_slots or config.bos_policy != "published-inference":
+        return prompt
     ahead = _own_start(tokenizer)
     places = {start + i for start, length in prompt.audio_slots for i in range(length)}
     text = iter([*ahead, *(token for place, token in enumerate(prompt.input_ids) if place not in places)])

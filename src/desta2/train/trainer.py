@@ -20,6 +20,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from desta2.errors import ConfigError
 from desta2.model.checkpoint import load_adapter
+from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
 from desta2.nano import base_id
 from desta2.progress import Progress
@@ -101,8 +102,31 @@ def train(config: TrainConfig) -> Path:
     if model.config.standardise_taps and fresh:
         model.adapter.calibrate(hear.sample())
     _fit(model, PairDataset(tokenise(pairs, model), hear), Collator(hear.key), run)
-    model.save_pretrained(output / "model")
+    model.save_pretrained(output / "model", card=_card(config, pairs, len(clips)))
     return output / "model"
+
+
+def _card(config: TrainConfig, pairs: Sequence[ClippedPair], n_clips: int) -> CardFacts:
+    """What the model card says of a run."""
+    run, files = config.run, ", ".join(f"`{path.name}`" for path in config.data.train)
+    sources = [f"`{llm}`" for llm in sorted({pair.provenance.llm for pair, _ in pairs})]
+    prompts = [f"“{prompt}”" for prompt in sorted({pair.provenance.prompt for pair, _ in pairs})]
+    length = f"{run.max_steps} steps" if run.max_steps else f"{run.epochs:g} epochs"
+    start = (
+        "a fresh adapter" if config.model.adapter is None else f"the adapter `{config.model.adapter.name}`"
+    )
+    return CardFacts(
+        training=[
+            f"{len(pairs):,} pairs about {n_clips:,} clips, from {files}.",
+            f"Responses by {_few(sources)} to {_few(prompts)}.",
+            f"{length} from {start}, {run.batch_size} × {run.gradient_accumulation} pairs a step, learning "
+            f"rate {run.learning_rate:g}, seed {run.seed}.",
+        ]
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
 def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunConfig) -> None:
