@@ -65,7 +65,9 @@ def test_transcript_from_a_given_pass_equals_whispers_own(model):
     whisper, tokenizer = model.whisper, model.processor.whisper_tokenizer
     encoded = encode(whisper.get_encoder(), features, [0]).last_hidden_state
     words = transcribe(whisper, tokenizer, encoded, max_new_tokens=8)
-    own = whisper.generate(features, max_new_tokens=8, do_sample=False)
+    names = {index: token for token, index in whisper.generation_config.lang_to_id.items()}
+    spoken = [names[index] for index in whisper.detect_language(features).tolist()]
+    own = whisper.generate(features, language=spoken, task="transcribe", max_new_tokens=8, do_sample=False)
     assert words == [text.strip() for text in tokenizer.batch_decode(own, skip_special_tokens=True)]
     assert words == [transcribe(whisper, tokenizer, one[None], max_new_tokens=8)[0] for one in encoded]
     assert all(words)
