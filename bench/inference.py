@@ -98,6 +98,7 @@ def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -
     conversations = [_conversation(clip) for clip in clips]
 
     def chat() -> Any:
+        model.memory.clear()  # or the second run would hear nothing
         return model.chat(conversations, max_new_tokens=NEW_TOKENS, do_sample=False)
 
     answers = chat()  # also warms up

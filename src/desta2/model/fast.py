@@ -87,5 +87,7 @@ def _engine() -> str:
 
 
 def _cpu_computes_bfloat16() -> bool:
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # torch < 2.10 cannot tell: int8 is right anywhere
+    found: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # torch < 2.10 cannot tell: int8 is right anywhere
     return any(found.get(name) for name in _BFLOAT16)

@@ -47,6 +47,7 @@ class Desta2Model(Speaking, PreTrainedModel):
     """
 
     config_class = Desta2Config
+    config: Desta2Config
     base_model_prefix = "desta2"
     main_input_name = "input_ids"
     accepts_loss_kwargs = True  # the Trainer hands over num_items_in_batch
@@ -213,7 +214,9 @@ class Desta2Model(Speaking, PreTrainedModel):
             self._folder = folder  # its card goes along
             self.push_to_hub(repo_id or folder.resolve().name, card=card, **hub)
 
-    def push_to_hub(self, repo_id: str, *, card: CardFacts | None = None, **options: Any) -> str:
+    def push_to_hub(  # type: ignore[override]
+        self, repo_id: str, *, card: CardFacts | None = None, **options: Any
+    ) -> str:
         """Send the model folder to the hub in one commit, whose address is returned.
 
         Args:

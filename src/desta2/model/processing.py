@@ -35,12 +35,15 @@ class Desta2Processor(ProcessorMixin):
         whisper_tokenizer: Of the frozen Whisper.
     """
 
+    feature_extractor: Any
+    tokenizer: Any
+    whisper_tokenizer: Any
+
     def __init__(
         self, config: Desta2Config, feature_extractor: Any, tokenizer: Any, whisper_tokenizer: Any
     ) -> None:
-        super().__init__(
-            feature_extractor, tokenizer, whisper_tokenizer, chat_template=tokenizer.chat_template
-        )
+        parts = (feature_extractor, tokenizer, whisper_tokenizer)
+        super().__init__(*parts, chat_template=tokenizer.chat_template)  # type: ignore[no-untyped-call]
         self.config = config
         self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
 
@@ -213,7 +216,7 @@ class Desta2Processor(ProcessorMixin):
         data = inputs.model_inputs(self, prompts, clips)
         return data if return_dict else data["input_ids"]
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         text: str | Sequence[str] | None = None,
         audio: Any = None,

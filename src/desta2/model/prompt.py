@@ -118,7 +118,7 @@ def prompt_text(
 
 
 def _marked(
-    turns: list[Turn], slots: Sequence[_Slot], tokenizer: Any, config: Any, for_answer: bool
+    turns: list[Turn], slots: Sequence[list[_Slot]], tokenizer: Any, config: Any, for_answer: bool
 ) -> tuple[str, "_Markers"]:
     """The rendered template, with markers for clips and for texts that must not become control tokens."""
     if slots and config.system_prompt is not None and turns[0].role != "system":
