@@ -13,6 +13,7 @@ app = typer.Typer(
     help="The method in miniature: nano corpora, and nano backbones from nothing.", no_args_is_help=True
 )
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder; made if it is not there.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")]
 
 
 @app.command()
@@ -45,9 +46,7 @@ def train_asr(
     corpus: Annotated[
         Path | None, typer.Option(help="Folder of the synthesised clips; used again if it is there.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")
-    ] = None,
+    steps: Steps = None,
     clips: Annotated[
         int | None, typer.Option(min=32, help="Training clips, instead of the recipe's.")
     ] = None,
@@ -73,9 +72,7 @@ def train_asr(
 @app.command("train-llm")
 def train_llm(
     output: Output,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps, instead of the recipe's.")
-    ] = None,
+    steps: Steps = None,
     verbose: Verbose = 0,
 ) -> None:
     """Train the nano LLM from random weights, on text only. Continues where it was stopped.

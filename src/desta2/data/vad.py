@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from desta2.data.audio import SAMPLE_RATE
 from desta2.errors import RunError
 
-SAMPLE_RATE = 16_000
 _FRAME, _CONTEXT, _BLOCK = 512, 64, 512  # samples, samples, frames a call: fixed by the model
 _THRESHOLD = 0.5
 _GAP_FRAMES = 3  # pauses up to 96 ms (closures of stops) are part of the speech

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from desta2.data import vad
+from desta2.data.audio import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
 
 Span = tuple[int, int]
-_HUSH = vad.SAMPLE_RATE // 10  # samples over which loudness is taken
+_HUSH = SAMPLE_RATE // 10  # samples over which loudness is taken
 
 
 def split(samples: NDArray[np.float32], longest: int) -> list[NDArray[np.float32]]:
