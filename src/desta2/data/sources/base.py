@@ -109,6 +109,14 @@ class Reading:
             self.bad(place, error)
             return None
 
+    def text(self, path: Path) -> str | None:
+        """The content of a small text file beside a clip; None without one, reported if it is no text."""
+        try:
+            return text_of(path)
+        except InputError as error:
+            self.bad(path, error)
+            return None
+
     def keep_audio(self, clip_id: str, suffix: str, make: Callable[[], bytes | np.ndarray]) -> Path:
         """Keep audio that has no file yet, and give the file; what an earlier run kept is not made again.
 

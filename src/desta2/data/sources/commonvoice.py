@@ -12,6 +12,7 @@ on the folders; https://github.com/common-voice/cv-dataset on the releases. CC0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from desta2.records import Clip
 
 _OFFICIAL = ("train", "dev", "test")  # disjoint; validated.tsv holds them all and more
 _OTHERS = ("validated", "other", "invalidated")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")  # en, zh-CN, ...
 _SPELT = {"fourties": "Forties"}  # as the corpus spells it
 
 
@@ -48,6 +50,7 @@ def read(src: str, reading: Reading) -> Iterator[Clip]:
 
 
 def _clips(root: Path, splits: list[str], reading: Reading) -> Iterator[Clip]:
+    language = root.name if _LANGUAGE.fullmatch(root.name) else None  # early versions have no column for it
     for split in splits:
         for place, row in read_separated(
             root / f"{split}.tsv", reading, "\t", ("client_id", "path", "sentence")
@@ -62,7 +65,7 @@ def _clips(root: Path, splits: list[str], reading: Reading) -> Iterator[Clip]:
                 id=f"commonvoice-{Path(name).stem}",
                 audio=str(root / "clips" / name),
                 text=row["sentence"],
-                language=row.get("locale") or (root.name if len(root.name) <= 7 else None),
+                language=row.get("locale") or language,
                 speaker=row["client_id"],
                 source="commonvoice",
                 split=split,

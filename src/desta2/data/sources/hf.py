@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from desta2.data.sources.base import Reading, Source
-from desta2.data.sources.rows import Row
+from desta2.data.sources.rows import Row, is_table
 from desta2.data.sources.table import row_clips
 from desta2.errors import AudioError, InputError, RunError
 from desta2.records import Clip
@@ -32,8 +32,8 @@ def read(src: str, reading: Reading) -> Iterator[Clip]:
 
 
 def is_hub_id(src: str) -> bool:
-    """Whether this names a dataset on the hub ("owner/name"), and nothing on the disk."""
-    return _HUB_ID.fullmatch(src) is not None and not Path(src).exists()
+    """Whether this names a dataset on the hub ("owner/name"), and no table that may be on the disk."""
+    return _HUB_ID.fullmatch(src) is not None and not Path(src).exists() and not is_table(src)
 
 
 def open_splits(src: str, reading: Reading) -> dict[str, Any]:
@@ -49,17 +49,16 @@ def open_splits(src: str, reading: Reading) -> dict[str, Any]:
         raise InputError(
             "Hugging Face datasets need the package datasets: pip install 'desta2[corpora]'"
         ) from error
+    datasets.disable_progress_bars()  # they would stand between ours
     options = reading.options
     try:
         found = _load(datasets, src, options.config, options.revision)
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise InputError(
-            f"{src}: {error}; expected a folder on the disk, or a hub id such as owner/name"
-        ) from error
-    except (ConnectionError, OSError) as error:
-        raise RunError(f"{src}: cannot be fetched: {error}") from error
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(f"{src}: {error}") from error
+    except InputError:
+        raise
+    except (FileNotFoundError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(f"{src}: cannot be read as a dataset: {error}") from error
+    except Exception as error:  # of the hub's client, the file system, a format: there is no list of them
+        raise RunError(f"{src}: cannot be opened: {type(error).__name__}: {error}") from error
     if not isinstance(found, Mapping):  # save_to_disk of a single split
         found = {str(found.split or "train"): found}
     return {name: found[name] for name in reading.splits(list(found))}
@@ -94,9 +93,10 @@ def rows_of(name: str, dataset: Any) -> Iterator[Row]:
                 value = row[column]
                 row[column] = None if value is None or value < 0 else feature.int2str(value)
             yield f"{name}:row {number}", row
-    except (ConnectionError, OSError) as error:
+    except Exception as error:  # as above
         raise RunError(
-            f"{name}: reading stopped: {error}; what is written is kept, run again to go on"
+            f"{name}: reading stopped: {type(error).__name__}: {error}; what is written is kept: run again "
+            "to go on"
         ) from error
 
 

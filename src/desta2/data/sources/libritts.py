@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from desta2.data.sources.base import Reading, Source, corpus_root, files_below, text_of
+from desta2.data.sources.base import Reading, Source, corpus_root, files_below
 from desta2.data.sources.labels import gender, labels
 from desta2.data.sources.librispeech import PARTS
 from desta2.data.sources.librispeech import speakers as old_speakers
@@ -47,7 +47,7 @@ def _clips(root: Path, table: Path, parts: list[str], reading: Reading) -> Itera
                 path,
                 id=f"libritts-{path.stem}",
                 audio=str(path),
-                text=text_of(path.with_suffix(".normalized.txt")),
+                text=reading.text(path.with_suffix(".normalized.txt")),
                 language="en",
                 speaker=reader,
                 source="libritts",

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from desta2.data.sources.base import Reading, Source, corpus_root, text_of
+from desta2.data.sources.base import Reading, Source, corpus_root
 from desta2.data.sources.labels import gender, labels, level
 from desta2.data.sources.librispeech import PARTS
 from desta2.data.sources.rows import read_separated
@@ -65,7 +65,7 @@ def _clips(files: dict[str, Path], libritts: Path, reading: Reading) -> Iterator
                 place,
                 id=f"prompttts-{name}",
                 audio=str(path),
-                text=text_of(path.with_suffix(".normalized.txt")),
+                text=reading.text(path.with_suffix(".normalized.txt")),
                 language="en",
                 speaker=reader,
                 source="prompttts",

@@ -20,6 +20,7 @@ dropped.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -47,16 +48,14 @@ Fields = dict[str, Any]
 def _read(
     src: str, reading: Reading, *, columns: tuple[str, ...], fields: Callable[[Mapping[str, Any]], Fields]
 ) -> Iterator[Record]:
-    return _records(_rows(src, reading), columns, fields, reading)
-
-
-def _rows(src: str, reading: Reading) -> Iterator[Row]:
+    parts: Iterator[Iterator[Row]]
     if is_hub_id(src):
-        for name, dataset in open_splits(src, reading).items():
-            yield from rows_of(f"{src}, split {name}", dataset)
-        return
-    for file in table_files(src):
-        yield from read_table(file, reading)
+        splits = open_splits(src, reading)
+        parts = (rows_of(f"{src}, split {name}", dataset) for name, dataset in splits.items())
+    else:
+        files = table_files(src)
+        parts = (read_table(file, reading) for file in files)
+    return _records(itertools.chain.from_iterable(parts), columns, fields, reading)
 
 
 def _records(

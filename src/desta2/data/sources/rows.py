@@ -33,6 +33,11 @@ _FORMATS = re.compile(r"\.(csv|tsv|jsonl|parquet)(\.gz|\.zst)?$", re.IGNORECASE)
 _BATCH = 64  # rows of a Parquet file that are in memory at a time
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name is a table that can be read."""
+    return _FORMATS.search(name) is not None
+
+
 def table_files(src: str) -> list[Path]:
     """The files of a table: one file, or those of a folder (and of its `data` folder), by name.
 
@@ -41,7 +46,7 @@ def table_files(src: str) -> list[Path]:
     """
     path = Path(src).expanduser().absolute()
     if path.is_file():
-        if not _FORMATS.search(path.name):
+        if not is_table(path.name):
             raise InputError(
                 f"given {src}, expected .csv, .tsv, .jsonl or .parquet, or a folder of such files"
             )
@@ -49,7 +54,7 @@ def table_files(src: str) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{src} does not exist; expected a .csv, .tsv, .jsonl or .parquet file, or a folder")
     for folder in (path, path / "data"):
-        if files := sorted(f for f in folder.glob("*.*") if _FORMATS.search(f.name) and f.is_file()):
+        if files := sorted(f for f in folder.glob("*.*") if is_table(f.name) and f.is_file()):
             kinds = {_FORMATS.search(f.name)[1].lower() for f in files}  # type: ignore[index]
             if len(kinds) > 1:
                 raise InputError(

@@ -92,6 +92,8 @@ def read_corpus(
     if strange := [option for option in options.given() if option not in source.options]:
         flag = _FLAGS.get(strange[0], f"--{strange[0]}")
         raise InputError(f"{source.name} has no use for {flag}; it takes {_taken(source.options)}")
+    if options.max_seconds != Options().max_seconds and not options.dialogues:
+        raise InputError("--max-seconds is the longest clip of a dialogue: it goes with --dialogues")
     root = Path(data_root).expanduser().absolute() if data_root is not None else None
     store = AudioStore(Path(audio_folder) if audio_folder is not None else _audio_folder(out))
     reading = Reading(options, store, data_root=root, skip_bad=skip_bad)

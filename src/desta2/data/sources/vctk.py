@@ -51,7 +51,7 @@ def _clips(root: Path, audio: Path, mic: str, reading: Reading) -> Iterator[Clip
             path,
             id=f"vctk-{name}",
             audio=str(path),
-            text=text_of(root / "txt" / speaker / f"{name}.txt"),
+            text=reading.text(root / "txt" / speaker / f"{name}.txt"),
             language="en",
             speaker=speaker,
             source="vctk",
