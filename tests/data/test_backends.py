@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, WhisperFeatureExtractor
 
 from desta2.data.backends import (
     PromptStyle,
@@ -145,7 +145,7 @@ def test_the_llm_is_asked_as_the_model_will_be(llm, layout, system):
     """Training's prompt for the same clip, with the seed as its transcript and no audio positions."""
     backend = TransformersBackend(str(llm), PromptStyle(layout, system))
     config = Desta2Config(layout=layout, system_prompt=system)
-    processor = Desta2Processor(config, None, backend._tokenizer, None)
+    processor = Desta2Processor(config, WhisperFeatureExtractor(), backend._tokenizer, backend._tokenizer)
     asked = prompt_ids(backend, REQUESTS, Sampling(max_new_tokens=1))
     for ids, seed in zip(asked, SEEDS, strict=True):
         audios = [{"audio": "clip.wav", "text": None}]
