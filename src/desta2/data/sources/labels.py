@@ -11,6 +11,8 @@ themselves: MELD (arXiv 1810.02508: Joy, Sadness, Fear, Anger, Surprise, Disgust
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from desta2.data.attributes import load_scheme
 
 _GENDERS = {
@@ -80,6 +82,6 @@ def labels(**words: str | None) -> dict[str, str]:
     return {key: word for key, word in words.items() if word}
 
 
-def _exchanged(word: str | None, table: dict[str, tuple[str, ...]]) -> str | None:
+def _exchanged(word: str | None, table: Mapping[str, tuple[str, ...]]) -> str | None:
     given = (word or "").strip().casefold()
     return next((ours for ours, same in table.items() if given in same), None)

@@ -116,8 +116,10 @@ def read_separated(
     """
     # Bytes that are no UTF-8 pass as surrogates: only their own row is bad, and line numbers stay right.
     lines = (line.decode("utf-8", "surrogateescape") for _, line in numbered_lines(file))
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    rows = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    if delimiter == "\t":
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
     header = [name.removeprefix("\ufeff").strip() for name in _next_row(rows, file, reading) or []]
     if not any(header):
         raise InputError(f"{file} is empty: expected a first line with the names of the columns")
