@@ -94,6 +94,8 @@ def test_predictions_of_another_model_are_not_taken_for_this_ones(
     )
     line = mistake("evaluate", "nano", "-m", model_folder, "-n", 3, "-o", out)
     assert f"data was '{data}' and is None, clips was None and is 3" in line
+    line = mistake("evaluate", "nano", "-m", model_folder, "--data", data, "-o", out, "--fast")
+    assert "fast was False and is True" in line
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ def test_chat(clips, model_folder, result, cli):
     ]
 
 
+def test_chat_in_the_fast_mode(clips, model_folder, result):
+    model = Desta2Model.from_pretrained(model_folder, fast=True)
+    parts = [{"type": "audio", "audio": clips[0]}, {"type": "text", "text": QUESTION}]
+    answer = model.chat([{"role": "user", "content": parts}], max_new_tokens=24, do_sample=False)
+    argv = ("chat", clips[0], "-q", QUESTION, "-m", model_folder, "--max-new-tokens", 24)
+    quick = result(*argv, "--fast")
+    assert quick == {"text": answer.text, "transcripts": answer.transcripts}
+    assert quick != result(*argv), "random weights: roundings grow over 24 tokens"
+
+
 def test_a_clip_of_any_length_is_heard(tmp_path, clips, model_folder, result):
     samples, _ = soundfile.read(clips[0], dtype="float32")
     soundfile.write(tmp_path / "long.wav", np.tile(samples, 5), 16000)

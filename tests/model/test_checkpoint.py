@@ -212,6 +212,20 @@ def test_fingerprint_survives_sharding(bases, tmp_path):
     assert fingerprint(tmp_path) == fingerprint(bases / "llm")
 
 
+def test_fingerprint_is_of_the_files_that_are_loaded(bases, tmp_path):
+    """Mistral's repositories hold the weights a second time, under other names."""
+    shutil.copytree(bases / "llm", tmp_path / "llm")
+    save_file({"layers.0.wq": torch.ones(2, 2)}, tmp_path / "llm" / "consolidated.safetensors")
+    assert fingerprint(tmp_path / "llm") == fingerprint(bases / "llm")
+
+
+def test_fingerprint_needs_all_shards(bases, tmp_path):
+    AutoModelForCausalLM.from_pretrained(bases / "llm").save_pretrained(tmp_path, max_shard_size="10KB")
+    next(tmp_path.glob("model-00002-*.safetensors")).unlink()
+    with pytest.raises(CheckpointError, match="has no model.safetensors, whole or in parts"):
+        fingerprint(tmp_path)
+
+
 def test_fingerprint_needs_weights(tmp_path):
-    with pytest.raises(CheckpointError, match="no safetensors files"):
+    with pytest.raises(CheckpointError, match="has no model.safetensors, whole or in parts"):
         fingerprint(tmp_path)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit, quiet_transformers
-from desta2.commands.model import Model
+from desta2.commands.model import Fast, Model
 
 
 def evaluate(
@@ -22,6 +22,7 @@ def evaluate(
     ),
     n: Annotated[int, typer.Option("-n", min=1, help="Clips to synthesise.")] = 400,
     seed: Annotated[int, typer.Option(help="Another seed draws other clips.")] = 0,
+    fast: Fast = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -36,7 +37,7 @@ def evaluate(
     quiet_transformers()
     from desta2.evaluate.nano import evaluate_nano
 
-    result = evaluate_nano(model, output, data, n, seed)
+    result = evaluate_nano(model, output, data, n, seed, fast=fast)
     emit(public(result), as_json, summary(result))
 
 

@@ -12,6 +12,9 @@ import typer
 from desta2.commands import AsJson, Verbose, emit, quiet_transformers
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Folder, hub id, or 'nano' for the shipped one.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="Load the frozen models in bfloat16 or int8; answers change a little.")
+]
 
 
 def train(
@@ -50,6 +53,7 @@ def chat(
         str | None, typer.Option(help="Spoken in the clips: de, german; else detected.")
     ] = None,
     transcript: Annotated[bool, typer.Option("--transcript", help="Show what Whisper understood.")] = False,
+    fast: Fast = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -66,7 +70,7 @@ def chat(
     quiet_transformers()
     from desta2.model.modeling import load
 
-    loaded = load(model)
+    loaded = load(model, fast=fast)
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0, "seed": seed}
     if temperature > 0:
         options["temperature"] = temperature

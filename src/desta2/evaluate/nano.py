@@ -40,6 +40,8 @@ def evaluate_nano(
     seed: int = 0,
     facts: Mapping[str, str] | None = None,
     loss_curve: Sequence[tuple[int, float]] | None = None,
+    *,
+    fast: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a model on the nano benchmark.
 
@@ -51,6 +53,7 @@ def evaluate_nano(
         seed: of the clips.
         facts: further lines for the report's table.
         loss_curve: (step, loss) of the training, for the report.
+        fast: load the model in its fast mode.
 
     Returns:
         the scores (see `NanoResult`), "seconds" and "report".
@@ -66,9 +69,9 @@ def evaluate_nano(
         raise InputError(
             f"{data} holds no clips.jsonl; make one with: desta2 nano corpus -n 400 -o {data} --split test"
         )
-    model = load(model_id)
+    model = load(model_id, fast=fast)
     clips = {"clips": n, "seed": seed} if data is None else {"data": str(data.resolve())}
-    keep_settings(folder, {"model": _identity(model), **clips})
+    keep_settings(folder, {"model": _identity(model), "fast": fast, **clips})
     manifest = data / "clips.jsonl" if data is not None else test_corpus(folder / "corpus", n, seed)
     annotated = folder / "clips.annotated.jsonl"
     with Progress(count_records(manifest), "measuring the test clips") as bar:

@@ -24,6 +24,7 @@ from desta2.nano import nano_path
 
 ADAPTER_FILE = "adapter.safetensors"
 CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
 
 
 def model_folder(
@@ -225,7 +226,7 @@ def base_fingerprint(base: str, module: nn.Module, cache_dir: Any = None) -> str
             _raise_exceptions_for_missing_entries=False,
         )
         folder = Path(config).parent if config else Path(base)
-    return fingerprint(folder if list(folder.glob("*.safetensors")) else module)
+    return fingerprint(folder if _weight_files(folder) else module)
 
 
 def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:
@@ -234,11 +235,7 @@ def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:
     if not folder.is_dir():
         config = find_file(base, "config.json", **{**hub_options, "local_files_only": True})
         folder = config.parent if config is not None else folder
-    index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
-    if index.is_file():
-        files = list(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return fingerprint(folder) if all((folder / file).is_file() for file in files) else None
+    return fingerprint(folder) if _weight_files(folder) else None
 
 
 def check_fingerprint(what: str, base: str, expected: str | None, actual: str) -> None:
@@ -265,10 +262,24 @@ def _module_samples(module: nn.Module) -> Iterator[tuple[str, tuple[int, ...], T
         yield name, tuple(tensor.shape), rows.detach()
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads; empty unless all are there.
+
+    Some repositories keep the weights a second time (`consolidated.safetensors`), and a cache holds only
+    what was asked for: such files must not count.
+    """
+    index = folder / f"{WEIGHTS_FILE}.index.json"
+    names = {WEIGHTS_FILE}
+    if not (folder / WEIGHTS_FILE).is_file() and index.is_file():
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    files = [folder / name for name in sorted(names)]
+    return files if all(file.is_file() for file in files) else []
+
+
 def _file_samples(folder: Path) -> Iterator[tuple[str, tuple[int, ...], Tensor]]:
-    files = sorted(folder.glob("*.safetensors"))
+    files = _weight_files(folder)
     if not files:
-        raise CheckpointError(f"{folder} has no safetensors files to take a fingerprint of")
+        raise CheckpointError(f"{folder} has no {WEIGHTS_FILE}, whole or in parts, to take a fingerprint of")
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a dict
