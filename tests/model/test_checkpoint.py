@@ -222,10 +222,10 @@ def test_fingerprint_is_of_the_files_that_are_loaded(bases, tmp_path):
 def test_fingerprint_needs_all_shards(bases, tmp_path):
     AutoModelForCausalLM.from_pretrained(bases / "llm").save_pretrained(tmp_path, max_shard_size="10KB")
     next(tmp_path.glob("model-00002-*.safetensors")).unlink()
-    with pytest.raises(CheckpointError, match="has no model.safetensors, whole or in parts"):
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors, whole or in parts"):
         fingerprint(tmp_path)
 
 
 def test_fingerprint_needs_weights(tmp_path):
-    with pytest.raises(CheckpointError, match="has no model.safetensors, whole or in parts"):
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors, whole or in parts"):
         fingerprint(tmp_path)
