@@ -94,7 +94,7 @@ clip. The audio is not in this folder: the pairs name its files.
 
 {_counts(("source", "pairs"), s.sources)}
 
-Languages: {_list(s.languages)}
+Languages: {_cell(_list(s.languages))}
 
 Licence of the audio and its labels: that of the sources.
 

@@ -70,6 +70,9 @@ NO_CLAIM = [
     "The audio lasts less than 9 seconds.",
     "The recording is 1 minute and 9 seconds long.",
     "It sounds as if the speaker is male.",
+    "This is typical of a male voice.",
+    "Such a tempo is consistent with a male speaker.",
+    "The high pitch range of women is known.",
     "The voice is slightly high.",
     "The pitch is fairly high.",
     "The background is a high school.",
@@ -179,5 +182,5 @@ def test_some_attributes_only(a_filter, make_pair):
 )
 def test_huge_answers_take_a_moment(find, unit):
     begin = time.process_time()
-    find("contradiction", unit * (300_000 // len(unit)), SEED)
-    assert time.process_time() - begin < 20
+    find("contradiction", unit * (60_000 // len(unit)), SEED)
+    assert time.process_time() - begin < 5

@@ -133,7 +133,7 @@ def test_data_is_no_markup(statistics, report):
         statistics(({"seed": seed(3, "Gen|der: <b>"), "prompt": hostile}, facts)), report, hostile
     )
     body = card.split("---\n", 2)[2]
-    assert "<script>" not in card.replace("\\<script\\>", "") and "\x1b" not in card
+    assert "<script>" not in body and "\x1b" not in card
     assert r"a\|b --- \<script\>x\</script\> \!\[\](http://x) \$x\$" in body
     assert r"| Gen\|der | 100% | \<b\> 1 |" in body
 

@@ -39,7 +39,7 @@ def test_truncated(find, answer, reason):
     "answer",
     [
         "", "Male", "A man speaks", "The answer is A", "Of", "A short answer without a full stop at its end",
-        LONG, LONG + '"', LONG + "\n\n- a list item that has quite a few words but no full stop",
+        LONG, LONG.strip() + '"', LONG + "\n\n- a list item that has quite a few words but no full stop",
         LONG + "\n\nA title", LONG + "🙂", LONG + "\n---", "He says “yes”", 'He says "yes"', "Is it 5%", "```\n{}\n```",
         "他说话很快。", "The end...", "HE SAT DOWN WEAK BEWILDERED AND ONE THOUGHT WAS UPPERMOST ZORA " * 5,
     ],

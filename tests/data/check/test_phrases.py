@@ -19,6 +19,7 @@ FOUND = {
         "I can’t directly hear audio.",
         "I don't see any audio attached.",
         "No audio was provided.",
+        "I apologize, but there is no audio provided, and therefore I am unable to say more.",
         "Please provide the audio file.",
         "I can only read the text.",
         "It is a man.\nI cannot actually hear the recording.",
@@ -123,5 +124,5 @@ def test_brackets_that_are_spoken_are_no_leak(find):
 def test_huge_answers_take_a_moment(find, unit):
     begin = time.process_time()
     for name in FOUND:
-        find(name, unit * (300_000 // len(unit)))
-    assert time.process_time() - begin < 20
+        find(name, unit * (60_000 // len(unit)))
+    assert time.process_time() - begin < 5

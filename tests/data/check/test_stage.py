@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from desta2.data import card
 from desta2.data.check.config import CheckConfig
 from desta2.data.check.stage import DROPPED, check
 from desta2.errors import ConfigError, InputError, RecordError, RunError
@@ -125,7 +126,7 @@ def test_audio_paths_stay_true(tmp_path, make_pair):
 
 def test_a_stopped_run_continues(tmp_path, pairs):
     source = write(tmp_path / "in", pairs)
-    whole, out = tmp_path / "whole", tmp_path / "out"
+    whole, out = tmp_path / "whole" / "out", tmp_path / "out"
     check(source, whole, config=FAST)
     for stop in range(1, 6):
 
@@ -140,9 +141,7 @@ def test_a_stopped_run_continues(tmp_path, pairs):
     report = check(source, out, config=FAST)
     assert report.kept == 2
     for name in ("part-00000.jsonl", DROPPED, "README.md"):
-        assert (out / name).read_text().replace(str(out), "") == (whole / name).read_text().replace(
-            "whole", "out"
-        )
+        assert (out / name).read_text() == (whole / name).read_text()
 
 
 def test_again_changes_nothing(tmp_path, pairs):
@@ -246,7 +245,9 @@ def test_laws(tmp_path_factory, make_pair_once, drawn):
     """Kept and dropped together are all, in order; what was kept passes again."""
     folder = tmp_path_factory.mktemp("laws")
     pairs = [make_pair_once(answer, seed, id=f"p{number}") for number, (answer, seed) in enumerate(drawn)]
-    report = check(write(folder / "in", pairs, parts=1), folder / "out", config=LAW)
+    with pytest.MonkeyPatch.context() as patch:  # the picture takes ten times as long as the rest
+        patch.setattr(card, "plot_statistics", lambda statistics, path: path.touch())
+        report = check(write(folder / "in", pairs, parts=1), folder / "out", config=LAW)
     kept, dropped = ids(folder / "out"), ids(folder / "out" / DROPPED, Record)
     assert sorted(kept + dropped) == sorted(pair.id for pair in pairs)
     assert [kept, dropped] == [sorted(x, key=lambda i: int(i[1:])) for x in (kept, dropped)]

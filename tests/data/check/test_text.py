@@ -61,11 +61,11 @@ def test_a_sentence_without_end_is_cut():
 @pytest.mark.parametrize(
     "unit", ['"', "'", "“", "„“", "' ", "a'", "‘ ", "don’t ", "`", "a ", "\n", "a. ", "\x00"]
 )
-def test_a_megabyte_of_anything_takes_a_moment(unit):
-    text = unit * (1_000_000 // len(unit))
+def test_huge_texts_of_anything_take_a_moment(unit):
+    text = unit * (200_000 // len(unit))
     begin = time.process_time()
     sentences(mask_quotations(text, ["a", "b", "c"]))
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 3
 
 
 def test_texts_that_say_the_same():

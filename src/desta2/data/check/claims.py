@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from desta2.data.check.item import Item
 from desta2.data.check.lexicon import Lexicon
@@ -52,6 +53,7 @@ class ClaimReader:
             key: re.compile("|".join(rf"\b(?:{p.pattern})\b" for p in of_value.values()))
             for key, of_value in self._words.items()
         }
+        self._meanings = lru_cache(10_000)(self._find_meanings)
         self._latest: tuple[Item, list[Claim]] | None = None
 
     def claims(self, item: Item) -> list[Claim]:
@@ -86,7 +88,7 @@ class ClaimReader:
                 found |= means
         return frozenset(found)
 
-    def _meanings(self, attribute: str, word: str) -> frozenset[str]:
+    def _find_meanings(self, attribute: str, word: str) -> frozenset[str]:
         of_value = self._words[attribute].items()
         return frozenset(value for value, pattern in of_value if pattern.fullmatch(word))
 

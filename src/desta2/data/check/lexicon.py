@@ -7,7 +7,7 @@ exactly why; a user adds the wordings of another LLM or language without touchin
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -66,7 +66,9 @@ class Lexicon(StrictModel):
     def claims_of(self, attribute: str) -> list[re.Pattern[str]]:
         """The claims of an attribute, with the word of its value as the group "value"."""
         every = [word for words in self.attributes[attribute].values.values() for word in words]
-        value = rf"(?P<value>{'|'.join(sorted(every, key=len, reverse=True))})\b(?!-(?!pitched|sounding|like))"
+        value = (
+            rf"(?P<value>{'|'.join(sorted(every, key=len, reverse=True))})\b(?!-(?!pitched|sounding|like))"
+        )
         claims = self.attributes[attribute].claims
         return [_compile(r"\b" + self._filled(claim).replace("{value}", value)) for claim in claims]
 
@@ -79,7 +81,7 @@ class Lexicon(StrictModel):
         """Which attribute a seed means by a name; None for one that the lexicon does not have."""
         return self._keys.get(key_of(name))
 
-    @property
+    @cached_property
     def _keys(self) -> dict[str, str]:
         return {key_of(name): key for key, words in self.attributes.items() for name in words.names}
 

@@ -15,7 +15,7 @@ from desta2.data.check.base import Filter, Finding
 from desta2.data.check.item import Item
 from desta2.data.check.text import words
 
-_OPEN_END = re.compile(r"(?:[,;(\[{“„«/–—-]|(?<![\w\"”'’])[\"'‘])$")
+_OPEN_END = re.compile(r"(?:[,;(\[{“„«–—-]|(?:^|[\s(])[\"'‘])$")
 _OPEN_WORD = re.compile(
     r"(?:^|\s)(?:a|an|the|and|or|but|nor|of|to|with|for|from|into|by|at|as|than|that|which|who|whose|because|while|if"
     r"|is|are|was|were|be|has|have|had|will|would|can|could|should|may|might|must|their|his|its|my|your|our)$"
