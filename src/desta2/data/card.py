@@ -20,7 +20,7 @@ from typing import Any
 from desta2 import __version__
 from desta2.data.check.plots import plot_statistics
 from desta2.data.check.report import Report
-from desta2.data.check.statistics import Statistics
+from desta2.data.check.statistics import OTHERS, Statistics
 from desta2.data.check.text import shown
 
 CARD_FILE = "README.md"
@@ -167,7 +167,7 @@ def _attributes(s: Statistics) -> str:
 def _origins(s: Statistics) -> str:
     rows = []
     for text, count in s.origins.most_common(_MOST_ROWS):
-        origin = json.loads(text) if text.startswith("{") else {"llm": text}
+        origin: dict[str, Any] = json.loads(text) if text != OTHERS else {"llm": OTHERS}
         sampling = ", ".join(f"{key} {value}" for key, value in (origin.get("sampling") or {}).items())
         print_ = origin.get("revision") or origin.get("fingerprint") or _UNKNOWN
         version = origin.get("desta2_version") or _UNKNOWN
@@ -212,9 +212,9 @@ def _list(counts: Mapping[str, int]) -> str:
 
 
 def _table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    top = list(head)
+    top = [str(title) for title in head]
     lines = [top, ["---"] * len(top), *([_cell(part) for part in row] for row in rows)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(value: Any) -> str:

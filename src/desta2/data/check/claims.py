@@ -49,6 +49,8 @@ class ClaimReader:
         self._claims = {key: lexicon.claims_of(key) for key in lexicon.attributes}
         self._phrases = {key: lexicon.phrases_of(key) for key in lexicon.attributes}
         self._not_claimed = lexicon.compiled(lexicon.not_claimed)
+        self._not_claimed_after = lexicon.compiled(lexicon.not_claimed_after)
+        self._hedges = lexicon.compiled(lexicon.hedges)
         self._any_word = {
             key: re.compile("|".join(rf"\b(?:{p.pattern})\b" for p in of_value.values()))
             for key, of_value in self._words.items()
@@ -111,8 +113,12 @@ class ClaimReader:
         word = match["value"]
         if self._is_denied(sentence, match.start()) or spoken.intersection(words(word)):
             return None
+        start, end = match.span("value")
+        if self._hedges.search(sentence[max(0, start - 20) : start]):
+            return None
+        if self._not_claimed_after.search(sentence[match.end() : match.end() + 60]):
+            return None
         values = set(self._meanings(attribute, word))
-        end = match.end("value")
         if listed := _LISTED.match(sentence, end):  # "calm and happy": either may be what is meant
             following = re.match(self._any_word[attribute], sentence[listed.end() : listed.end() + 40])
             if following and listed[1] in ("or", "to", None):

@@ -40,6 +40,8 @@ class Lexicon(StrictModel):
 
     macros: dict[str, str] = Field(default_factory=dict)
     not_claimed: tuple[str, ...]
+    not_claimed_after: tuple[str, ...] = ()
+    hedges: tuple[str, ...] = ()
     attributes: dict[str, AttributeWords]
     denial: tuple[str, ...]
     refusal: tuple[str, ...]
@@ -50,12 +52,15 @@ class Lexicon(StrictModel):
         for key in self.attributes:
             self.words_of(key)
             self.claims_of(key)
-        for patterns in (self.not_claimed, self.denial, self.refusal, self.markup):
+        negations = (self.not_claimed, self.not_claimed_after, self.hedges)
+        for patterns in (*negations, self.denial, self.refusal, self.markup):
             self.compiled(patterns)
         return self
 
     def compiled(self, patterns: tuple[str, ...]) -> re.Pattern[str]:
-        """Some patterns as one."""
+        """Some patterns as one; none of them match nothing."""
+        if not patterns:
+            return _compile(r"(?!)")
         return _compile("|".join(f"(?:{self._filled(pattern)})" for pattern in patterns))
 
     def words_of(self, attribute: str) -> dict[str, re.Pattern[str]]:

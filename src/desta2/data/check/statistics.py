@@ -51,7 +51,7 @@ class Statistics:
         unknown_length: clips whose length is not known at all.
         speakers, languages, sources: pairs of each; pairs of which it is not known count nowhere.
         attributes: pairs of each value, by name as the seeds write it; a value counts once a pair.
-        clip_seconds: clips of each length in whole seconds, rounded up.
+        clip_seconds: clips of each length in whole seconds, rounded down.
         answer_words: answers of each length in tens of words, rounded down.
         origins: pairs of each provenance (JSON, without the time).
     """
@@ -104,7 +104,7 @@ class Statistics:
             self.unknown_length += 1
             return
         self.seconds += seconds
-        self.clip_seconds[-int(-seconds // 1)] += 1
+        self.clip_seconds[int(seconds)] += 1
 
 
 def _count(counter: Counter[str], value: str) -> None:
