@@ -46,3 +46,10 @@ def test_truncated(find, answer, reason):
 )  # fmt: skip
 def test_whole(find, answer):
     assert find("truncated", answer) is None
+
+
+def test_the_excerpt_obeys_no_terminal(find):
+    assert (
+        find("truncated", "First\nthen \x1b[31mred,").excerpt
+        == "…First then \N{REPLACEMENT CHARACTER}[31mred,"
+    )

@@ -25,6 +25,14 @@ PARTS = [
 FAST = CheckConfig(without=("language",))  # its model takes half a second
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_picture():
+    """The card's picture takes ten times as long as the rest; test_card draws it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(card, "plot_statistics", lambda statistics, path: path.touch())
+        yield
+
+
 def write(folder, pairs, parts=2):
     folder.mkdir(parents=True)
     size = max(1, -(-len(pairs) // parts))
@@ -245,9 +253,7 @@ def test_laws(tmp_path_factory, make_pair_once, drawn):
     """Kept and dropped together are all, in order; what was kept passes again."""
     folder = tmp_path_factory.mktemp("laws")
     pairs = [make_pair_once(answer, seed, id=f"p{number}") for number, (answer, seed) in enumerate(drawn)]
-    with pytest.MonkeyPatch.context() as patch:  # the picture takes ten times as long as the rest
-        patch.setattr(card, "plot_statistics", lambda statistics, path: path.touch())
-        report = check(write(folder / "in", pairs, parts=1), folder / "out", config=LAW)
+    report = check(write(folder / "in", pairs, parts=1), folder / "out", config=LAW)
     kept, dropped = ids(folder / "out"), ids(folder / "out" / DROPPED, Record)
     assert sorted(kept + dropped) == sorted(pair.id for pair in pairs)
     assert [kept, dropped] == [sorted(x, key=lambda i: int(i[1:])) for x in (kept, dropped)]

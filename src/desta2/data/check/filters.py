@@ -58,7 +58,7 @@ def make_filters(
         NearDuplicate.name: lambda: NearDuplicate(config.near_duplicate),
     }
     assert tuple(makers) == NAMES
-    wanted = [name for name in config.only or NAMES if name not in config.without]
+    wanted = [name for name in (NAMES if config.only is None else config.only) if name not in config.without]
     if not against:
         if named := [name for name in config.only or () if name in AGAINST]:
             raise ConfigError(f"{named[0]} needs data to compare with: give --against FILE")
@@ -70,7 +70,7 @@ NAMES = (
     Empty.name, Truncated.name, Refusal.name, Denial.name, Markup.name, Contradiction.name, Unsupported.name,
     Language.name, ContaminatedText.name, ContaminatedAudio.name, Duplicate.name, NearDuplicate.name,
 )  # fmt: skip
-"""The names of all filters, in order."""
+"""The names of all filters, in order; those that are `last` at the end."""
 
 
 def _check_name(name: str) -> None:

@@ -17,7 +17,7 @@ from desta2.data.check.item import Item
 from desta2.data.check.text import MASK, count_letters, shown
 from desta2.errors import ConfigError
 
-_READ = 4000  # characters of an answer that are looked at: enough for certainty
+_READ = 1500  # characters of an answer that are looked at: enough for certainty
 
 
 class Language(Filter):

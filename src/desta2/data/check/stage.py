@@ -98,7 +98,7 @@ def check(
 
 def _judge(item: Item, filters: list[Filter], report: Report) -> dict[str, Finding]:
     findings: dict[str, Finding] = {}
-    for one in sorted(filters, key=lambda one: one.last):
+    for one in filters:  # those that are `last` come last
         if one.last and findings:
             break
         found = one.find(item)

@@ -13,7 +13,7 @@ from typing import ClassVar
 from desta2.data.check import config
 from desta2.data.check.base import Filter, Finding
 from desta2.data.check.item import Item
-from desta2.data.check.text import words
+from desta2.data.check.text import shown, words
 
 _OPEN_END = re.compile(r"(?:[,;(\[{“„«–—-]|(?:^|[\s(])[\"'‘])$")
 _OPEN_WORD = re.compile(
@@ -39,7 +39,7 @@ class Truncated(Filter):
         """See `Filter`."""
         text = item.pair.response.rstrip()
         last = text[text.rfind("\n") + 1 :]
-        excerpt = "…" + text[-80:]
+        excerpt = "…" + shown(text[-80:])
         if _RULE.search(last):
             return None
         if _OPEN_END.search(text[-2:]):
