@@ -172,6 +172,21 @@ def test_more_pairs_later(tmp_path, pairs, make_pair):
     assert ids(out / DROPPED, Record) == ["p1", "p3", "p4", "q"]
 
 
+def test_a_stopped_run_continues_where_it_was_moved(tmp_path, pairs):
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(here / "in", pairs)
+
+    def interrupt(done):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(here / "in", here / "out", config=FAST, progress=interrupt)
+    here.rename(there)
+    check(there / "in", there / "out", config=FAST)
+    assert ids(there / "out") == ["p0", "p2"]
+
+
 def test_other_settings_need_another_output(tmp_path, pairs):
     source, out = write(tmp_path / "in", pairs), tmp_path / "out"
     check(source, out, config=FAST)

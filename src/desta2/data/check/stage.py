@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -73,9 +74,8 @@ def check(
     with ExitStack() as stack:
         output = None
         if out is not None:
-            output = _Output.begin(
-                stack, source, Path(out), data_root, _settings(source, config, against, filters)
-            )
+            settings = _settings(source, Path(out), config, against, filters)
+            output = _Output.begin(stack, source, Path(out), data_root, settings)
         for place, pair in pairs:
             item = Item(pair, source)
             findings = _judge(item, filters, report)
@@ -197,14 +197,18 @@ def _placed_pairs(files: list[Path], skip_bad: bool, bad: list[BadLine]) -> Iter
 
 
 def _settings(
-    source: Path, config: CheckConfig, against: Sequence[Path], filters: list[Filter]
+    source: Path, folder: Path, config: CheckConfig, against: Sequence[Path], filters: list[Filter]
 ) -> dict[str, Any]:
-    """All that the verdicts depend on, as `keep_settings` compares it."""
+    """All that the verdicts depend on, as `keep_settings` compares it; moving all of it together is fine."""
+
+    def from_folder(path: Path) -> str:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
     lexicon = load_lexicon(config.lexicon).model_dump_json()
     return {
-        "pairs": str(source.resolve()),
+        "pairs": from_folder(source),
         "filters": [one.name for one in filters],
         "config": config.model_dump(mode="json", exclude={"only", "without", "examples", "lexicon"}),
         "lexicon": hashlib.sha256(lexicon.encode()).hexdigest(),
-        "against": [str(path.resolve()) for path in against],
+        "against": [from_folder(path) for path in against],
     }
