@@ -1,8 +1,6 @@
 """The annotate stage on real files: words, order, resuming, and audio that cannot be read."""
 
 import math
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import soundfile
 from desta2.data import annotate as stage
 from desta2.data.annotate import annotate, annotate_clip
 from desta2.data.attributes import load_scheme
-from desta2.errors import AudioError, RecordError, RunError
+from desta2.errors import AudioError, RecordError
 from desta2.records import Clip, read_records, write_records
 
 RATE = 16_000
@@ -188,18 +186,6 @@ def test_a_part_of_a_file(corpus, tmp_path):
     assert clip.duration == 0.25
     assert clip.audio == "audio/0.wav"  # still relative to the data root
     assert (clip.start, clip.end) == (0.1, 0.35)
-
-
-def kill_worker(clip):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_dead_process_ends_the_run():
-    clips = [Clip(id="a", audio="a")]
-    with pytest.raises(
-        RunError, match=r"an annotating process died.*run again to go on, with fewer processes"
-    ):
-        list(stage._in_order(kill_worker, clips, 2))
 
 
 def test_very_short_clips_keep_a_positive_duration():

@@ -1,23 +1,13 @@
 """The annotate stage: clips in, the same clips with measured attributes and their words out.
 
-Trade-off: whole processes side by side, each with its own one-thread sessions, instead of threads within one:
-the measurements are small, and more threads than cores slow them down a lot. Processes are spawned, not
-forked, since the sessions do not survive a fork: a script that calls `annotate` needs the usual `if __name__
-== "__main__":`. Results are written in the order of the clips as they come, so that a run that is stopped
-goes on where it was.
+Trade-off: whole processes side by side, each with its own one-thread sessions, as `pool` says. Results are
+written in the order of the clips as they come, so that a run that is stopped goes on where it was.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-import multiprocessing
-import os
-import signal
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,14 +28,14 @@ from desta2.data.attributes import (
 )
 from desta2.data.audio import load_audio
 from desta2.data.manifests import relocate_audio
+from desta2.data.pool import cores, in_order
 from desta2.data.vad import speech_seconds
-from desta2.errors import AudioError, RunError
+from desta2.errors import AudioError
 from desta2.journal import Journal
 from desta2.records import BadLine, Clip, read_records, resolve_audio
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 8  # clips that a process takes at a time
 _DECIMALS = {"f0_median_hz": 1, "loudness_lufs": 1, "syllables_per_s": 2}
 
 
@@ -135,7 +125,9 @@ def annotate(
     clips = read_records(manifest, Clip, skip_bad=skip_bad, bad=summary.bad_lines)
     with (
         Journal(out) as journal,
-        closing(_in_order(work, _without(clips, journal, summary), processes or _cores())) as results,
+        closing(
+            in_order(work, _without(clips, journal, summary), processes or cores(), "annotating")
+        ) as results,
     ):
         for result in results:
             if isinstance(result, Clip):
@@ -177,42 +169,3 @@ def _segments_text(clip: Clip) -> str | None:
     texts = [segment.text for segment in clip.segments or ()]
     known = [text for text in texts if text is not None]
     return " ".join(known) if known and len(known) == len(texts) else None
-
-
-def _cores() -> int:
-    # A container or a batch system may give this process fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _in_order(
-    work: Callable[[Clip], Clip | BadClip], clips: Iterable[Clip], processes: int
-) -> Generator[Clip | BadClip, None, None]:
-    """Apply `work` to every clip in several processes; results in order, only a few clips in memory."""
-    if processes == 1:
-        yield from map(work, clips)
-        return
-    context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[Clip | BadClip]]] = deque()
-    source = iter(clips)
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupt)
-    try:
-        while batch := list(itertools.islice(source, _BATCH)):
-            waiting.append(pool.submit(_work_batch, work, batch))
-            if len(waiting) > 2 * processes:  # enough to keep every process busy
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise RunError(
-            "an annotating process died, perhaps for lack of memory: run again to go on, with fewer processes"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _work_batch(work: Callable[[Clip], Clip | BadClip], batch: list[Clip]) -> list[Clip | BadClip]:
-    return [work(clip) for clip in batch]
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which winds up the others
