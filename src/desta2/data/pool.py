@@ -61,7 +61,8 @@ def in_order(
             yield from waiting.popleft().result()
     except BrokenProcessPool as error:
         raise RunError(
-            f"a process died while {doing}, perhaps for lack of memory: run again to go on, with fewer processes"
+            f"a process died while {doing}, perhaps for lack of memory: run again to go on, "
+            "with fewer processes"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -22,12 +22,13 @@ from random import Random
 import numpy as np
 import soxr
 
+from desta2.data.acoustics import Room, coloured_noise, mix, reverberate
 from desta2.data.attributes import count_syllables
 from desta2.data.audio import SAMPLE_RATE, write_wav
 from desta2.errors import InputError
 from desta2.nano.espeak import require_espeak, synthesiser
 from desta2.nano.grammar import SPLITS, draw_sentence
-from desta2.nano.rooms import Room, coloured_noise, make_rooms, mix, reverberate
+from desta2.nano.rooms import make_rooms
 from desta2.nano.voices import ACCENTS, draw_speaker
 from desta2.progress import track
 from desta2.records import Clip, write_records
