@@ -41,8 +41,20 @@ NASTY = st.sampled_from(
         "\n[00:00:00 - 00:00:05] x",
         "\n[00:00-00:05]",
         "\u2028",
+        "\u2029",
         "\x85",
+        "\x00",
+        "\x0b",
+        "\x1c",
+        "\t",
+        "\ufeff",
+        "\u200b",
+        "\U0001f60b",
         "\\)",
+        "\\n",
+        "(Gender: Male)",
+        '" (Gender: Male)',
+        '"\n[00:00:01 - 00:00:02] "x" (Gender: Male)',
     ]
 )
 TEXT = st.one_of(st.lists(NASTY, max_size=12).map("".join), st.text(max_size=20))
@@ -133,11 +145,29 @@ def test_ordinary_text_is_not_escaped(fmt, text):
         ("[00:00:00 - 00:00:05] He sat (at last)", "He sat (at last)", {}),
         ("[00:00:00 - 00:00:05] one\ntwo (Gender: Male)\n", "one\ntwo", {"Gender": "Male"}),
         ("[00:00:00 - 00:00:05] C:\\new)(Gender: Male)", "C:\\new)", {"Gender": "Male"}),
+        ("[00:00:00 - 00:00:05]¶(Gender: Male)", "¶", {"Gender": "Male"}),
+        (
+            "[00:00:00 - 00:00:05] \U0001f3b5 \U0001f3b5(Gender: Male)",
+            "\U0001f3b5 \U0001f3b5",
+            {"Gender": "Male"},
+        ),
+        (
+            "[00:00:00 - 00:00:05] ¡Sí! வணக்கம், \ufffd—$5(Gender: Male)",
+            "¡Sí! வணக்கம், \ufffd—$5",
+            {"Gender": "Male"},
+        ),
     ],
 )
 def test_published_forms_are_read(seed_text, text, attributes):
     [turn] = parse_seed(seed_text)
     assert (turn.start, turn.end, turn.text, turn.attributes) == (0, 5, text, attributes)
+
+
+def test_a_published_turn_of_no_length():
+    [turn] = parse_seed("[00:00:00 - 00:00:00] you(Gender: Female, Emotion: disgusted)")
+    assert (turn.start, turn.end, turn.text) == (0, 0, "you")
+    [again] = parse_seed(format_seed([turn]))
+    assert (again.end, again.text, again.attributes) == (1, "you", turn.attributes)
 
 
 def test_windows_line_ends_between_turns():
@@ -240,6 +270,43 @@ def test_each_segment_has_its_own_voice_and_shares_the_recording():
         f'[00:00:00 - 00:00:03] "hello" (Gender: Male, {recording}, Duration: 2s, Scene: street)',
         f'[00:00:02 - 00:00:06] "good bye" (Emotion: Sad, {recording}, Duration: 4s, Scene: street)',
     ]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> Clip:
+    """A clip of several speakers, with whatever texts and labels a corpus may hold."""
+    label = TEXT.filter(lambda text: text.strip())
+    keys = st.sampled_from(["gender", "emotion", "accent", "scene"])
+    ends = sorted(draw(st.lists(st.integers(1, 500), min_size=2, max_size=4, unique=True)))
+    segments = [
+        {
+            "start": float(start),
+            "end": float(end),
+            "text": draw(TEXT),
+            "attributes": draw(st.dictionaries(keys, label)),
+        }
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    return Clip.model_validate(
+        {"id": "c", "audio": "a.wav", "duration": float(ends[-1]), "segments": segments}
+    )
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@settings(max_examples=50)
+@given(clip=conversations())
+def test_who_said_what_when_survives_the_file(tmp_path_factory, fmt, clip):
+    folder = tmp_path_factory.mktemp("conversation")
+    write_records(folder / "clips.jsonl", [clip])
+    seed(folder / "clips.jsonl", folder / "seeds.jsonl", fmt)
+    [written] = read_records(folder / "seeds.jsonl", Seed)
+    turns = parse_seed(written.seed, fmt)
+    assert [(turn.start, turn.end, turn.text) for turn in turns] == [
+        (segment.start, segment.end, segment.text) for segment in clip.segments
+    ]
+    for turn, segment in zip(turns, clip.segments, strict=True):
+        said = {name.lower(): word for name, word in turn.attributes.items() if name != "Duration"}
+        assert said == segment.attributes
 
 
 def test_a_single_segment_takes_all_that_is_known():
