@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from desta2.data import annotate as stage
+from desta2.data import pool
 from desta2.data.annotate import annotate, annotate_clip
 from desta2.data.attributes import load_scheme
 from desta2.errors import AudioError, RecordError
@@ -122,7 +123,7 @@ def test_speaking_speed_needs_the_whole_transcript(fields, counted, monkeypatch)
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_all_clips_in_order(corpus, tmp_path, processes, monkeypatch):
-    monkeypatch.setattr(stage, "_BATCH", 2)
+    monkeypatch.setattr(pool, "_BATCH", 2)
     counts: list[int] = []
     out = tmp_path / "run" / "annotated.jsonl"
     summary = annotate(corpus, out, processes=processes, progress=counts.append)

@@ -246,6 +246,13 @@ def test_a_nano_clip():
     assert seeded.to_dict()["corpus_key"] == 7
 
 
+def test_the_corpus_keeps_its_own_keys_whatever_their_names():
+    seeded = seed_clip(nano_clip(cls=3, self="x", seed="old", seed_format="v9"))
+    assert seeded.seed.startswith("[00:00:00") and seeded.seed_format == "v2"
+    assert (seeded.to_dict()["cls"], seeded.to_dict()["self"]) == (3, "x")
+    assert Seed.model_validate(seeded.to_dict()) == seeded
+
+
 def test_times_count_from_the_start_of_the_clip():
     part = nano_clip(duration=None, start=60.0, end=63.5, attributes={}, measured={}, text=None)
     assert seed_clip(part, fmt="v2.5").seed == "[00:00-00:04]"
@@ -293,7 +300,7 @@ def conversations(draw: st.DrawFn) -> Clip:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=50)
+@settings(max_examples=25, deadline=None)
 @given(clip=conversations())
 def test_who_said_what_when_survives_the_file(tmp_path_factory, fmt, clip):
     folder = tmp_path_factory.mktemp("conversation")

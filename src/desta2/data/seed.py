@@ -29,6 +29,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +45,7 @@ SeedFormat = Literal["v2", "v2.5"]
 _CLOCK = r"(?:[0-9]+:)?[0-9]+:[0-9]{2}(?:\.[0-9]+)?"
 _STAMP = re.compile(rf"\[({_CLOCK}) ?- ?({_CLOCK})\]")
 _NEXT_TURN = re.compile(rf"\n+(?=\[{_CLOCK} ?- ?{_CLOCK}\])")
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"n": "\n", "r": "\r"}
 
 
@@ -104,7 +105,12 @@ def seed_clip(clip: Clip, scheme: Scheme | None = None, fmt: SeedFormat = "v2") 
         turns = [_segment_turn(segment, clip, scheme) for segment in clip.segments]
     else:
         turns = [Turn(0.0, _length(clip), clip.text or "", describe(clip, scheme))]
-    return Seed.model_validate(clip.to_dict() | {"seed": format_seed(turns, fmt), "seed_format": fmt})
+    # Not validated again: the clip is, and to check a million of them twice takes minutes.
+    known = {name: getattr(clip, name) for name in Clip.model_fields}
+    made = Seed.model_construct(**known, seed=format_seed(turns, fmt), seed_format=fmt)
+    extra = clip.model_extra or {}
+    made.__pydantic_extra__ = {key: value for key, value in extra.items() if key not in Seed.model_fields}
+    return made
 
 
 def seed(
@@ -295,17 +301,19 @@ def _is_escaped(text: str, position: int) -> bool:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"[\\\n\r]", lambda match: _ESCAPES[match[0]], text)
+    return text.translate(_ESCAPES)
 
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([\\nr(),:])", lambda match: _UNESCAPES.get(match[1], match[1]), text)
 
 
+@lru_cache(maxsize=1024)  # the same few names come with every clip
 def _escape_name(name: str) -> str:
     return re.sub(r"([,:])", r"\\\1", _escape_parentheses(_escape(name)))
 
 
+@lru_cache(maxsize=4096)
 def _escape_value(value: str) -> str:
     escaped = _escape_parentheses(_escape(value))
     looks_like_more = any(": " in part for part in escaped.split(", ")[1:])

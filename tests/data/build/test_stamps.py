@@ -55,7 +55,7 @@ def test_stamps_come_back(tmp_path):
     write_stamp(tmp_path, "seed", stamp.model_copy(update={"finished": True}))
     assert read_stamp(tmp_path, "seed") == stamp.model_copy(update={"finished": True})
     (tmp_path / ".build" / "seed.json").write_text("{}")
-    with pytest.raises(InputError, match=r"seed\.json cannot be read as a stamp of a build: .*; delete it"):
+    with pytest.raises(InputError, match=r"seed\.json cannot be read as a stamp of a build; delete it"):
         read_stamp(tmp_path, "seed")
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from pydantic import Field, create_model
@@ -73,9 +74,7 @@ def load_build(path: Path, overrides: Sequence[str] = ()) -> Common:
     }
     config = load_config(path, create_model("BuildConfig", __base__=Common, **sections), overrides)
     if (config.clips is None) == (config.section("corpus") is None):
-        raise ConfigError(
-            f"{path}: expected either 'clips' (a manifest to start from) or 'corpus', and not both"
-        )
+        raise ConfigError(f"{path}: expected 'clips' (a manifest to start from) or 'corpus', and not both")
     for stage in STAGES:
         if (section := config.section(stage.name)) is not None and stage.check is not None:
             stage.check(section)
@@ -86,7 +85,7 @@ def section_of(
     name: str,
     *sources: Callable[..., Any],
     leave_out: Collection[str] = (),
-    **more: Any,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> type[StrictModel]:
     """A section with the options of stage functions (keyword-only parameters) and dataclasses (fields).
 
@@ -94,7 +93,7 @@ def section_of(
         name: of the section, for messages.
         sources: functions and dataclasses.
         leave_out: options that are no keys, beside those that hold for all stages.
-        more: further keys as (type, default).
+        more: further keys, or the same with another type, each as (type, default).
     """
     fields: dict[str, Any] = {}
     for source in sources:
@@ -103,7 +102,7 @@ def section_of(
             if option.name not in SHARED | _NO_KEYS | set(leave_out):
                 default = ... if option.default is inspect.Parameter.empty else option.default
                 fields[option.name] = (types[option.name], default)
-    return create_model(f"{name}_section", __base__=StrictModel, **fields, **more)
+    return create_model(f"{name}_section", __base__=StrictModel, **fields | dict(more))
 
 
 def _default(section: type[StrictModel]) -> Any:

@@ -159,7 +159,7 @@ _CORPUS_KEYS: dict[str, Any] = {"name": (str, ...), "source": (str, ...), "colum
 STAGES = (
     Stage(
         "corpus", "reading the corpus", read_corpus,
-        section_of("corpus", Options, read_corpus, leave_out={"options", "seeds"}, **_CORPUS_KEYS),
+        section_of("corpus", Options, read_corpus, leave_out={"options", "seeds"}, more=_CORPUS_KEYS),
         "clips.jsonl", _run_corpus, optional=True, also=("clips_audio",), check=_check_corpus,
     ),
     Stage(
@@ -172,12 +172,12 @@ STAGES = (
         "clips.annotated.jsonl", _run_plain,
     ),
     Stage(
-        "seed", "writing seeds", seed, section_of("seed", seed, format=(SeedFormat, "v2")),
+        "seed", "writing seeds", seed, section_of("seed", seed, more={"format": (SeedFormat, "v2")}),
         "seeds.jsonl", _run_seed,
     ),
     Stage(
         "respond", "asking the LLM", respond,
-        section_of("respond", Sampling, respond, leave_out={"sampling"}, **_BACKEND_KEYS),
+        section_of("respond", Sampling, respond, leave_out={"sampling"}, more=_BACKEND_KEYS),
         "pairs", _run_respond, check=_check_respond,
         harmless=frozenset({"batch_size"}), welcome=frozenset({"max_new_tokens"}),
     ),

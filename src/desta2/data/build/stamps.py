@@ -82,7 +82,7 @@ def read_stamp(work: Path, stage: str) -> Stamp | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise InputError(f"{path} cannot be read as a stamp of a build: {error}; delete it") from error
+        raise InputError(f"{path} cannot be read as a stamp of a build; delete it") from error
 
 
 def write_stamp(work: Path, stage: str, stamp: Stamp) -> None:
