@@ -1,7 +1,9 @@
 """A build that is killed at random moments ends with the ids and texts of one that is not."""
 
+import contextlib
 import multiprocessing
 import random
+import signal
 import time
 from collections import Counter
 
@@ -45,42 +47,59 @@ def texts(work):
     ]
 
 
+def written(work):
+    """Bytes in the manifests of a build, whatever state they are in."""
+    files = [*work.glob("*.jsonl*"), *work.glob("pairs/part-*")]
+    sizes = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):  # renamed just now
+            sizes.append(file.stat().st_size)
+    return sum(sizes)
+
+
 def kill_and_compare(tmp_path, clips, kills, pause, batch_size):
-    """Returns how many requests the killed build made, and how many it repeated."""
+    """Kill a build at random amounts of work; compare it with one that was left alone.
+
+    Returns:
+        how many requests the killed build made, how many of them twice, and in which stages it was killed.
+    """
     whole = write_config(tmp_path / "whole", clips, batch_size=batch_size)
     killed = write_config(tmp_path / "killed", clips, batch_size=batch_size)
-    log = tmp_path / "requests.log"
-    warm = start(whole, tmp_path / "other.log", 0.0)
-    warm.join()
-    assert warm.exitcode == 0
-    rng, done, span = random.Random(7), 0, 0.4
-    while True:
+    left_alone = start(whole, tmp_path / "other.log", 0.0)
+    left_alone.join()
+    assert left_alone.exitcode == 0
+    rng, log, work, hit = random.Random(7), tmp_path / "requests.log", tmp_path / "killed" / "work", Counter()
+    for share in sorted(rng.uniform(0, 0.97) for _ in range(kills)):
         process = start(killed, log, pause)
-        process.join(rng.uniform(0, span) if done < kills else None)
-        if process.exitcode == 0:
-            if done >= kills:
-                break
-            raise AssertionError(f"the build was over after {done} kills: make it longer")
-        assert process.exitcode is None
+        while written(work) < share * written(tmp_path / "whole" / "work"):
+            assert process.is_alive()
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.01))
         process.kill()
         process.join()
-        done += 1
-    assert texts(tmp_path / "killed" / "work") == texts(tmp_path / "whole" / "work")
-    assert not (tmp_path / "killed" / "work" / "aside").exists()
+        assert process.exitcode == -signal.SIGKILL
+        hit.update(path.name for path in work.glob("*.partial"))
+        hit.update(path.parent.name for path in work.glob("pairs/*.partial"))
+    last = start(killed, log, pause)
+    last.join()
+    assert last.exitcode == 0
+    assert texts(work) == texts(tmp_path / "whole" / "work")
+    assert not (work / "aside").exists()
     requests = Counter(log.read_text().split())
-    return requests.total(), requests.total() - len(requests)
+    return requests.total(), requests.total() - len(requests), hit
 
 
 def test_six_kills(tmp_path, corpus):
-    asked, repeated = kill_and_compare(tmp_path, corpus(60), kills=6, pause=0.005, batch_size=4)
+    asked, repeated, hit = kill_and_compare(tmp_path, corpus(60), kills=6, pause=0.005, batch_size=4)
     assert asked - repeated == 60
     assert repeated <= 6 * 4  # at most the batch that was under way
+    assert hit["clips.annotated.jsonl.partial"] and hit["pairs"], hit  # it was in the middle of the work
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_twenty_kills(tmp_path, corpus):
-    began = time.monotonic()
-    asked, repeated = kill_and_compare(tmp_path, corpus(1_000), kills=20, pause=0.005, batch_size=1)
+    asked, repeated, hit = kill_and_compare(tmp_path, corpus(1_000), kills=20, pause=0.005, batch_size=1)
     assert asked - repeated == 1_000
-    assert repeated <= 0.02 * asked, time.monotonic() - began
+    assert repeated <= 0.02 * asked
+    assert hit["clips.annotated.jsonl.partial"] and hit["pairs"], hit
