@@ -40,9 +40,11 @@ def build(
     from desta2.data.build import build, load_build
 
     checked = load_build(config, overrides or [])
+    steps = build(checked, again=again or (), until=until, dry_run=True)
     if not dry_run:
-        quiet_transformers()
-    steps = build(checked, redo=redo, again=again or (), until=until, dry_run=dry_run)
+        if any(step.action != "keep" for step in steps):
+            quiet_transformers()
+        steps = build(checked, redo=redo, again=again or (), until=until)
     result = {
         "output": str(steps[-1].output),
         "dry_run": dry_run,

@@ -91,15 +91,15 @@ def build(
     steps = _plan(config, stages, again)
     if dry_run:
         return steps
-    if not redo:
-        _refuse([step for step in steps if step.action == "redo"])
+    if not redo and any(step.action == "redo" for step in steps):
+        raise _needs_leave(steps)
     aside = config.output / ASIDE / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     done = []
     for planned in stages:
         step = _decide(config, planned, again)
         if step.action == "redo":
             if not redo:
-                _refuse([step])
+                raise _needs_leave([step])
             _set_aside(config.output, planned.stage, aside)
         if step.action != "keep":
             logger.info("%s: %s (%s)", step.stage, step.action, step.reason)
@@ -194,14 +194,15 @@ def _differing(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _refuse(steps: list[Step]) -> None:
-    if not steps:
-        return
-    said = "; ".join(f"{step.stage}: {step.reason}" for step in steps)
-    outputs = ", ".join(str(step.output) for step in steps)
-    raise InputError(
+def _needs_leave(steps: list[Step]) -> InputError:
+    untrue = [step for step in steps if step.action == "redo"]
+    said = "; ".join(f"{step.stage}: {step.reason}" for step in untrue)
+    outputs = ", ".join(str(step.output) for step in untrue)
+    behind = ", ".join(step.stage for step in steps if step.action == "wait")
+    follow = f" (then {behind}, unless the input stays the same)" if behind else ""
+    return InputError(
         f"this would make anew what is there already ({said}). --redo moves {outputs} aside, into {ASIDE}/, "
-        "and goes on; or give another output"
+        f"and goes on{follow}; or give another output"
     )
 
 
