@@ -40,10 +40,11 @@ def write_config(folder, clips, **respond):
 
 
 def texts(work):
+    """What was made; of the pairs in whatever order the answers came."""
     return [
-        [clip.attributes for clip in read_records(work / "clips.annotated.jsonl", Clip)],
+        [clip.to_dict() for clip in read_records(work / "clips.annotated.jsonl", Clip)],
         [(seed.id, seed.seed) for seed in read_records(work / "seeds.jsonl", Seed)],
-        [(pair.id, pair.response, pair.messages) for pair in read_records(work / "pairs", Pair)],
+        sorted((pair.id, pair.response, str(pair.messages)) for pair in read_records(work / "pairs", Pair)),
     ]
 
 
