@@ -91,6 +91,14 @@ def test_what_no_longer_holds_is_taken_out_of_the_record():
     both, _ = augment_clip(given_clip, Copy(2, 5.0, True), samples, active, Recipe(), load_scheme())
     assert both.id == "x+reverb+noise2"
     assert both.attributes == {"gender": "Male"}
+    guessed = clip(
+        attributes={"noise_level": "Clean", "emotion": "Sad"},
+        measured={"snr_db_estimated": 30.0},
+        estimated={"noise_level": {"by": "WADA-SNR"}, "emotion": {"by": "m"}},
+    )
+    room, _ = augment_clip(guessed, Copy(1, None, True), samples, active, Recipe(), load_scheme())
+    assert room.measured.keys() == {"c50_db"}
+    assert (room.attributes, room.estimated) == ({"emotion": "Sad"}, {"emotion": {"by": "m"}})
     labelled = clip(attributes={"volume": "Loud"})  # the corpus's own word, of the voice
     kept, _ = augment_clip(labelled, Copy(1, 5.0, False), samples, active, Recipe(), load_scheme())
     assert kept.attributes == {"volume": "Loud"}

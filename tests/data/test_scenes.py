@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from desta2.data.acoustics import SAMPLE_RATE, c50_db
+from desta2.data.acoustics import SAMPLE_RATE
 from desta2.data.disturb import generator
+from desta2.data.reverberation import c50_db
 from desta2.data.scenes import draw_noise, draw_room, recordings
 from desta2.errors import AudioError, InputError
 

@@ -239,8 +239,9 @@ def nano_clip(**fields):
 def test_a_nano_clip():
     seeded = seed_clip(nano_clip(corpus_key=7), load_scheme(), "v2")
     assert seeded.seed == (
-        '[00:00:00 - 00:00:03] "the red fox runs home" (Gender: Female, Accent: Scottish, Pitch: High, '
-        "Volume: Quiet, Speaking speed: Fast, Noise level: Clean, Reverberation: Dry, Duration: 3s)"
+        '[00:00:00 - 00:00:03] "the red fox runs home" (Gender: Female, Accent: Scottish, Pitch: Very high, '
+        "Volume: Very quiet, Speaking speed: Very fast, Noise level: Very clean, Reverberation: Very dry, "
+        "Duration: 3s)"
     )
     assert seeded.seed_format == "v2"
     assert seeded.to_dict()["corpus_key"] == 7
@@ -272,7 +273,7 @@ def test_each_segment_has_its_own_voice_and_shares_the_recording():
             {"start": 2.5, "end": 6.0, "text": "good bye", "attributes": {"emotion": "Sad"}},
         ],
     )
-    recording = "Noise level: Clean, Reverberation: Dry"
+    recording = "Noise level: Very clean, Reverberation: Very dry"
     assert seed_clip(clip).seed.split("\n") == [
         f'[00:00:00 - 00:00:03] "hello" (Gender: Male, {recording}, Duration: 2s, Scene: street)',
         f'[00:00:02 - 00:00:06] "good bye" (Emotion: Sad, {recording}, Duration: 4s, Scene: street)',
@@ -318,7 +319,7 @@ def test_who_said_what_when_survives_the_file(tmp_path_factory, fmt, clip):
 
 def test_a_single_segment_takes_all_that_is_known():
     clip = nano_clip(segments=[{"start": 0.0, "end": 2.6, "text": "hi", "attributes": {"gender": "Male"}}])
-    assert "Gender: Male, Accent: Scottish, Pitch: High" in seed_clip(clip).seed
+    assert "Gender: Male, Accent: Scottish, Pitch: Very high" in seed_clip(clip).seed
 
 
 def test_the_stage_writes_all_in_order_and_goes_on(tmp_path):
@@ -352,3 +353,34 @@ def test_audio_paths_stay_true_in_another_folder(tmp_path):
     seed(tmp_path / "corpus" / "clips.jsonl", tmp_path / "run" / "seeds.jsonl")
     paths = [s.audio for s in read_records(tmp_path / "run" / "seeds.jsonl", Seed)]
     assert paths == ["../corpus/audio/nano-1.wav", "of/a/data/root.wav"]
+
+
+def test_estimates_are_left_out_where_only_the_corpus_is_wanted(tmp_path):
+    clip = nano_clip(
+        attributes={"gender": "Female", "emotion": "Sad", "noise_level": "Clean"},
+        measured={"snr_db_estimated": 30.0, "c50_db": 90.0},
+        estimated={"emotion": {"by": "m", "confidence": 0.9}, "noise_level": {"by": "WADA-SNR"}},
+    )
+    everything = "Gender: Female, Emotion: Sad, Noise level: Clean, Reverberation: Very dry, Duration: 3s"
+    assert f"({everything})" in seed_clip(clip).seed
+    known = seed_clip(clip, labels="corpus")
+    assert "(Gender: Female, Reverberation: Very dry, Duration: 3s)" in known.seed
+    assert known.to_dict()["estimated"] == clip.model_extra["estimated"]  # the record loses nothing
+    assert known.attributes == clip.attributes
+
+    write_records(tmp_path / "clips.jsonl", [clip])
+    out = tmp_path / "seeds.jsonl"
+    assert seed(tmp_path / "clips.jsonl", out, labels="corpus") == 1
+    assert [s.seed for s in read_records(out, Seed)] == [known.seed]
+    with pytest.raises(
+        InputError, match=r"holds seeds with corpus labels, asked for all: give another output"
+    ):
+        seed(tmp_path / "clips.jsonl", out)
+
+
+def test_the_scheme_beside_the_clips_is_used(tmp_path):
+    write_records(tmp_path / "clips.jsonl", [nano_clip()])
+    (tmp_path / "attributes.yaml").write_text("attributes: [{name: Accent}, {name: Gender}]\n")
+    seed(tmp_path / "clips.jsonl", tmp_path / "seeds.jsonl")
+    [found] = read_records(tmp_path / "seeds.jsonl", Seed)
+    assert found.seed.endswith("(Accent: Scottish, Gender: Female)")

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from desta2.data.acoustics import c50_db
 from desta2.data.attributes import load_scheme
+from desta2.data.reverberation import c50_db
 from desta2.nano.grammar import SPLITS
 from desta2.nano.rooms import make_rooms
+from desta2.nano.world import SCHEME
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def rooms():
 
 
 def test_every_room_sounds_as_its_kind_says(rooms):
-    scheme = {attribute.key: attribute for attribute in load_scheme().attributes}
+    scheme = {attribute.key: attribute for attribute in load_scheme(SCHEME).attributes}
     for split, kinds in rooms.items():
         for kind, found in kinds.items():
             heard = {scheme["reverberation"].word(round(room.c50_db, 1)).lower() for room in found}

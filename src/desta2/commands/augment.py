@@ -58,7 +58,7 @@ def augment(
     Example: desta2 augment clips.jsonl -o augmented.jsonl --noise musan/noise --snr-db 0 30
     """
     from desta2.data import augment as stage
-    from desta2.data.attributes import load_scheme
+    from desta2.data.attributes import load_scheme, scheme_for
     from desta2.progress import Progress
     from desta2.records import count_records
 
@@ -67,7 +67,8 @@ def augment(
             clips, output, noise=noise, rirs=rirs, noise_probability=noise_probability,
             reverb_probability=reverb_probability, snr_db=snr_db, copies=copies, originals=originals,
             seed=seed, audio_folder=audio_folder, data_root=data_root, processes=processes,
-            skip_bad=skip_bad, scheme=load_scheme(scheme), progress=bar.move_to,
+            skip_bad=skip_bad, progress=bar.move_to,
+            scheme=scheme_for(clips) if scheme is None else load_scheme(scheme),
         )  # fmt: skip
     bad = [*map(str, summary.bad_lines), *(clip.reason for clip in summary.bad_clips)]
     result = {

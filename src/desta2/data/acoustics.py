@@ -13,6 +13,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from desta2.data.audio import SAMPLE_RATE
+from desta2.data.reverberation import c50_db
 from desta2.errors import InputError
 
 _BEFORE_PEAK = 40  # samples kept before the strongest one: the filters of a response ring before it
@@ -25,21 +26,6 @@ class Room:
 
     response: np.ndarray
     c50_db: float
-
-
-def c50_db(response: np.ndarray, sampling_rate: int = SAMPLE_RATE) -> float:
-    """Clarity index C50 in dB: energy of the first 50 ms after the direct sound over all later energy.
-
-    Source: ISO 3382-1, A.2.3. Limited to 60 dB, where nothing arrives late.
-    """
-    energy = response.astype(np.float64) ** 2
-    # onset: first sample within 20 dB of the peak (ISO 3382-1)
-    onset = int(np.argmax(energy >= 0.01 * energy.max()))
-    border = onset + round(0.050 * sampling_rate)
-    late = energy[border:].sum()
-    if late <= 0:
-        return 60.0
-    return float(min(60.0, 10 * np.log10(energy[onset:border].sum() / late)))
 
 
 def room_of(response: np.ndarray, seconds: float | None = None) -> Room:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from desta2.data.annotate import BadClip
-from desta2.data.attributes import Scheme, load_scheme
+from desta2.data.attributes import Scheme, scheme_for
 from desta2.data.audio import load_audio, write_wav
 from desta2.data.disturb import Recipe, augment_clip, copies_of
 from desta2.data.manifests import relocate_audio
@@ -103,7 +103,8 @@ def augment(
         processes: how many work at a time, all cores by default.
         skip_bad: leave out lines and audio that cannot be read and list them in the summary, instead of
             raising.
-        scheme: attributes and their words, to know the labels of noise and reverberation.
+        scheme: attributes and their words, to know the labels of noise and reverberation; by default
+            `attributes.yaml` beside the clips, or else the shipped one.
         progress: called with the number of clips finished so far, those of earlier runs included.
 
     Raises:
@@ -121,7 +122,7 @@ def augment(
     clips = read_records(manifest, Clip, skip_bad=skip_bad, bad=summary.bad_lines)
     keep_settings(audio, _settings(recipe))
     work = partial(
-        _augment_clip, recipe=recipe, scheme=scheme or load_scheme(), store=AudioStore(audio),
+        _augment_clip, recipe=recipe, scheme=scheme or scheme_for(manifest), store=AudioStore(audio),
         manifest=manifest, out=out, data_root=None if data_root is None else Path(data_root),
     )  # fmt: skip
     with (

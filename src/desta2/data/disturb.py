@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from desta2.data.acoustics import mix, reverberate
-from desta2.data.attributes import SAMPLE_RATE, Scheme, key_of
+from desta2.data.attributes import ESTIMATED, SAMPLE_RATE, Scheme, key_of
+from desta2.data.estimates import estimates_of
 from desta2.data.scenes import draw_noise, draw_room
 from desta2.errors import InputError
 from desta2.records import Clip
@@ -127,24 +129,28 @@ def augment_clip(
         told |= {"noise": name, "added_snr_db": copy.snr_db}
     gain = min(1.0, _PEAK / max(float(np.abs(samples).max()), 1e-9))
     told["gain_db"] = round(20 * math.log10(gain), 2)
+    untrue = _untrue(clip, exact)
+    labels = {attribute.key for attribute in scheme.attributes if attribute.measured in untrue}
+    known = {key: value for key, value in clip.measured.items() if key.removesuffix(ESTIMATED) not in untrue}
     update = {
         "id": copy.id_of(clip),
         "start": None,
         "end": None,
         "duration": max(0.001, round(len(samples) / SAMPLE_RATE, 3)),
-        "attributes": _labels_kept(clip, exact, scheme),
-        "measured": {key: value for key, value in clip.measured.items() if key != "loudness_lufs"} | exact,
+        "attributes": {key: label for key, label in clip.attributes.items() if key_of(key) not in labels},
+        "measured": known | exact,
         "augmented": told,
     }
+    if estimated := estimates_of(clip):
+        update["estimated"] = {key: source for key, source in estimated.items() if key not in labels}
     return clip.model_copy(update=update), np.asarray(samples * gain, dtype=np.float32)
 
 
-def _labels_kept(clip: Clip, exact: dict[str, float], scheme: Scheme) -> dict[str, str]:
-    """The labels that hold for a copy too.
+def _untrue(clip: Clip, exact: Mapping[str, float]) -> set[str]:
+    """The numbers that do not hold for a copy, nor do the words that come from them.
 
-    Those of noise and room do not where these were added, nor does a volume that was put into words from the
-    number; a volume that the corpus states without a number is that of the voice, and stays.
+    Those of noise and room where these were added; loudness, where the clip has the number (a volume that the
+    corpus states without one is that of the voice, and stays); and whatever was estimated from the sound.
     """
-    false = {*exact, *(clip.measured.keys() & {"loudness_lufs"})}
-    keys = {attribute.key for attribute in scheme.attributes if attribute.measured in false}
-    return {key: label for key, label in clip.attributes.items() if key_of(key) not in keys}
+    estimated = {key.removesuffix(ESTIMATED) for key in clip.measured if key.endswith(ESTIMATED)}
+    return {*exact, *estimated, *(clip.measured.keys() & {"loudness_lufs"})}

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from pydantic import Field, create_model
 
 from desta2.config import StrictModel, load_config
-from desta2.data.attributes import Scheme, load_scheme
+from desta2.data.attributes import Scheme, load_scheme, scheme_for
 from desta2.errors import ConfigError
 
 SHARED = frozenset({"data_root", "scheme", "processes", "skip_bad"})
@@ -33,7 +33,7 @@ class Common(StrictModel):
         clips: clip records to start from, instead of a `corpus`.
         data_root: where relative audio paths are looked for first; makes a build movable to where the audio
             is elsewhere.
-        scheme: your own attributes.yaml.
+        scheme: your own attributes.yaml; by default that beside `clips`, or else the shipped one.
         processes: processes to use; all cores by default.
         skip_bad: count and list bad lines and clips instead of stopping.
     """
@@ -56,7 +56,9 @@ class Common(StrictModel):
         return values | ({"scheme": self.read_scheme()} if "scheme" in values else {})
 
     def read_scheme(self) -> Scheme:
-        """The attributes and their words."""
+        """The attributes and their words: `scheme`, or what lies beside `clips`, or the shipped ones."""
+        if self.scheme is None and self.clips is not None:
+            return scheme_for(self.clips)
         return load_scheme(self.scheme)
 
 
