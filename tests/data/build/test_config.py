@@ -47,7 +47,7 @@ def test_defaults_are_those_of_the_stages(load):
 
 def test_every_option_of_a_stage_can_be_given():
     """A stage that gets a new option has it in the config, unless the build itself decides it."""
-    decided = {"options", "sampling", "progress", "audio_folder"}
+    decided = {"options", "sampling", "config", "seeds", "progress", "audio_folder"}
     for stage in STAGES:
         found = inspect.signature(stage.function).parameters.values()
         options = {option.name for option in found if option.kind is option.KEYWORD_ONLY}

@@ -30,7 +30,7 @@ def test_one_go_and_nothing_twice(a_build):
     assert a_build.asked == [f"c{i}" for i in range(5)]
     assert [step.result for step in a_build.steps] == [
         {"annotated": 5, "already_done": 0, "bad_clips": 0, "bad_lines": 0},
-        {"records": 5},
+        {"seeds": 5},
         {"written": 5, "already_done": 0, "unfinished": 0},
     ]
     before = pairs(a_build.work)
@@ -235,3 +235,13 @@ def test_stamps_say_what_was_used(a_build):
     stamp = json.loads((a_build.work / ".build" / "respond.json").read_text())
     assert stamp["finished"] is True
     assert stamp["settings"]["temperature"] == 1.0 and "batch_size" not in stamp["settings"]
+
+
+def test_checked_pairs_are_the_last_stage(a_build):
+    a_build.config["check"] = {"without": ["language"]}
+    assert a_build.run()["check"] == "start"
+    assert a_build.steps[-1].result["pairs"] == 5
+    assert a_build.steps[-1].output == a_build.work / "checked"
+    assert a_build.run()["check"] == "keep"
+    a_build.config["check"] = {"without": ["language", "empty"]}
+    assert a_build.run(redo=True) == {**all_of("keep"), "check": "redo"}

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import create_model
+
 from desta2.config import StrictModel
 from desta2.data.annotate import annotate
 from desta2.data.augment import augment
 from desta2.data.backends import Backend, PromptStyle, Sampling, TransformersBackend
 from desta2.data.build.config import Common, section_of
+from desta2.data.check.config import CheckConfig
+from desta2.data.check.stage import check
 from desta2.data.disturb import Recipe
 from desta2.data.respond import respond
 from desta2.data.seed import SeedFormat, seed
@@ -73,11 +77,10 @@ class Job:
     out: Path
     progress: Callable[[int], None]
 
-    def call(self, *arguments: object, **options: Any) -> dict[str, Any]:
-        """Call the stage's function, with the values that are common to all stages; its summary as counts."""
+    def call(self, *arguments: object, **options: Any) -> Any:
+        """Call the stage's function, with the values that are common to all stages."""
         function = self.stage.function
-        summary = function(*arguments, **options, **self.config.shared(function), progress=self.progress)
-        return _counts(summary)
+        return function(*arguments, **options, **self.config.shared(function), progress=self.progress)
 
 
 def open_backend(section: Any) -> Backend:
@@ -92,25 +95,38 @@ def _run_corpus(job: Job) -> dict[str, Any]:
     section = job.section
     options = {name: getattr(section, name) for name in _CORPUS_OPTIONS}
     options["columns"] = _columns(section)
-    return job.call(
+    summary = job.call(
         section.name, section.source, job.out,
         options=Options(**options), durations=section.durations, limit=section.limit,
     )  # fmt: skip
+    return _counts(summary)
 
 
 def _run_plain(job: Job) -> dict[str, Any]:
-    return job.call(job.source, job.out, **_values(job.section))
+    return _counts(job.call(job.source, job.out, **_values(job.section)))
 
 
 def _run_seed(job: Job) -> dict[str, Any]:
     options = _values(job.section)
-    return job.call(job.source, job.out, options.pop("format"), **options)
+    return {"seeds": job.call(job.source, job.out, options.pop("format"), **options)}
 
 
 def _run_respond(job: Job) -> dict[str, Any]:
     options = {name: value for name, value in _values(job.section).items() if name not in _BACKEND_KEYS}
     sampling = Sampling(**{name: options.pop(name) for name in _SAMPLING_OPTIONS})
-    return job.call(job.source, job.out, open_backend(job.section), sampling=sampling, **options)
+    return _counts(job.call(job.source, job.out, open_backend(job.section), sampling=sampling, **options))
+
+
+def _run_check(job: Job) -> dict[str, Any]:
+    filters = CheckConfig(**{name: getattr(job.section, name) for name in CheckConfig.model_fields})
+    seeds = job.config.output / SEEDS
+    report = job.call(job.source, job.out, config=filters, against=job.section.against, seeds=seeds)
+    return {
+        "pairs": report.pairs,
+        "kept": report.kept,
+        "dropped": report.dropped,
+        "bad": len(report.bad_lines),
+    }
 
 
 def _check_corpus(section: Any) -> None:
@@ -138,8 +154,6 @@ def _values(section: StrictModel) -> dict[str, Any]:
 
 def _counts(summary: Any) -> dict[str, Any]:
     """A stage's summary with its lists as their lengths; details are in the log."""
-    if isinstance(summary, int):
-        return {"records": summary}
     values = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
     return {
         name: value if isinstance(value, int | float | str) else len(value) for name, value in values.items()
@@ -155,6 +169,9 @@ _BACKEND_KEYS: dict[str, Any] = {
 # The seeds of a published training set are no clips: they need `desta2 corpus --seeds` and `desta2 respond`.
 _CORPUS_OPTIONS = tuple(field.name for field in dataclasses.fields(Options) if field.name != "seeds")
 _CORPUS_KEYS: dict[str, Any] = {"name": (str, ...), "source": (str, ...), "columns": (dict[str, str], {})}
+
+_CHECK_SECTION = create_model("check_section", __base__=CheckConfig, against=(tuple[Path, ...], ()))
+SEEDS = "seeds.jsonl"
 
 STAGES = (
     Stage(
@@ -173,7 +190,7 @@ STAGES = (
     ),
     Stage(
         "seed", "writing seeds", seed, section_of("seed", seed, more={"format": (SeedFormat, "v2")}),
-        "seeds.jsonl", _run_seed,
+        SEEDS, _run_seed,
     ),
     Stage(
         "respond", "asking the LLM", respond,
@@ -181,5 +198,6 @@ STAGES = (
         "pairs", _run_respond, check=_check_respond,
         harmless=frozenset({"batch_size"}), welcome=frozenset({"max_new_tokens"}),
     ),
+    Stage("check", "checking the answers", check, _CHECK_SECTION, "checked", _run_check, optional=True),
 )  # fmt: skip
 """In their order. The config may leave out optional ones; each reads what the last one wrote."""
