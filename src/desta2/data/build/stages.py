@@ -121,12 +121,8 @@ def _run_check(job: Job) -> dict[str, Any]:
     filters = CheckConfig(**{name: getattr(job.section, name) for name in CheckConfig.model_fields})
     seeds = job.config.output / SEEDS
     report = job.call(job.source, job.out, config=filters, against=job.section.against, seeds=seeds)
-    return {
-        "pairs": report.pairs,
-        "kept": report.kept,
-        "dropped": report.dropped,
-        "bad": len(report.bad_lines),
-    }
+    counts = {name: getattr(report, name) for name in ("pairs", "kept", "dropped")}
+    return counts | {"bad_lines": len(report.bad_lines)}
 
 
 def _check_corpus(section: Any) -> None:
