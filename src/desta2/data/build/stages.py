@@ -32,7 +32,8 @@ class Stage:
         function: what does the work.
         section: its keys in the config.
         output: name of its output in the work folder.
-        run: reads a `Job`, calls `function`, and gives the counts to be told.
+        run: reads a `Job`, calls `function`, and gives the counts to be told; a count `failed` says how many
+            items the next run should try again.
         optional: whether it is left out where the config has no section for it.
         also: further names in the work folder that belong to it.
         check: raises for a section that the function would refuse later.
@@ -73,11 +74,10 @@ class Job:
     out: Path
     progress: Callable[[int], None]
 
-    def call(self, *arguments: object, **options: Any) -> dict[str, Any]:
-        """Call the stage's function, with the values that are common to all stages; its summary as counts."""
+    def call(self, *arguments: object, **options: Any) -> Any:
+        """Call the stage's function, with the values that are common to all stages."""
         function = self.stage.function
-        summary = function(*arguments, **options, **self.config.shared(function), progress=self.progress)
-        return _counts(summary)
+        return function(*arguments, **options, **self.config.shared(function), progress=self.progress)
 
 
 def open_backend(section: Any) -> Backend:
@@ -92,25 +92,26 @@ def _run_corpus(job: Job) -> dict[str, Any]:
     section = job.section
     options = {name: getattr(section, name) for name in _CORPUS_OPTIONS}
     options["columns"] = _columns(section)
-    return job.call(
+    summary = job.call(
         section.name, section.source, job.out,
         options=Options(**options), durations=section.durations, limit=section.limit,
     )  # fmt: skip
+    return _counts(summary)
 
 
 def _run_plain(job: Job) -> dict[str, Any]:
-    return job.call(job.source, job.out, **_values(job.section))
+    return _counts(job.call(job.source, job.out, **_values(job.section)))
 
 
 def _run_seed(job: Job) -> dict[str, Any]:
     options = _values(job.section)
-    return job.call(job.source, job.out, options.pop("format"), **options)
+    return {"seeds": job.call(job.source, job.out, options.pop("format"), **options)}
 
 
 def _run_respond(job: Job) -> dict[str, Any]:
     options = {name: value for name, value in _values(job.section).items() if name not in _BACKEND_KEYS}
     sampling = Sampling(**{name: options.pop(name) for name in _SAMPLING_OPTIONS})
-    return job.call(job.source, job.out, open_backend(job.section), sampling=sampling, **options)
+    return _counts(job.call(job.source, job.out, open_backend(job.section), sampling=sampling, **options))
 
 
 def _check_corpus(section: Any) -> None:
@@ -137,13 +138,10 @@ def _values(section: StrictModel) -> dict[str, Any]:
 
 
 def _counts(summary: Any) -> dict[str, Any]:
-    """A stage's summary with its lists as their lengths; details are in the log."""
-    if isinstance(summary, int):
-        return {"records": summary}
+    """The numbers of a stage's summary, and of its lists how long they are; details are in the log."""
     values = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
-    return {
-        name: value if isinstance(value, int | float | str) else len(value) for name, value in values.items()
-    }
+    numbers = {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: number for name, number in numbers.items() if isinstance(number, int)}
 
 
 _SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(Sampling))
