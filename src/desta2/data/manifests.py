@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from desta2.records import Clip
 
+AnyClip = TypeVar("AnyClip", bound=Clip)
 
-def relocate_audio(clip: Clip, manifest: Path, out: Path, data_root: Path | None = None) -> Clip:
+
+def relocate_audio(clip: AnyClip, manifest: Path, out: Path, data_root: Path | None = None) -> AnyClip:
     """Keep a clip's relative audio path true for records in `out`, when it was true beside `manifest`.
 
     Paths that are absolute, that are found under `data_root`, or that are not found beside the manifest (they

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from desta2.data import attributes
-from desta2.data.build import stages
+from desta2.data.build import run, stages
 from desta2.errors import InputError, RunError
 from desta2.records import Clip, Pair, read_records
 
@@ -134,6 +135,17 @@ def test_it_goes_on_in_the_middle_of_a_stage(a_build, monkeypatch):
     assert a_build.run()["respond"] == "continue"
     assert a_build.asked == ["c2", "c3", "c4"]
     assert len(pairs(a_build.work)) == 5
+
+
+def test_what_failed_is_tried_again(a_build, monkeypatch):
+    *others, respond = run.STAGES
+    failing = replace(respond, run=lambda job: respond.run(job) | {"failed": 2})
+    monkeypatch.setattr(run, "STAGES", (*others, failing))
+    a_build.run()
+    monkeypatch.setattr(run, "STAGES", (*others, respond))
+    assert a_build.run()["respond"] == "continue"
+    assert a_build.steps[2].reason == "2 failed"
+    assert a_build.run()["respond"] == "keep"
 
 
 def test_how_the_work_is_done_changes_nothing(a_build):

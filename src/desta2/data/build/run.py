@@ -168,7 +168,8 @@ def _decide(config: Common, planned: _Planned, again: Collection[str], input_kno
         if verdict == "grown":
             return step("continue", f"its input {planned.source.name} has grown")
     if there == "begun" or not stamp.finished:
-        return step("continue", "it was stopped")
+        failed = stamp.result.get("failed")
+        return step("continue", f"{failed} failed" if failed else "it was stopped")
     if changed:
         return step("continue", ", ".join(changed.values()))
     if stage.name in again:
@@ -228,5 +229,6 @@ def _run(config: Common, planned: _Planned) -> dict[str, Any]:
     write_stamp(config.output, stage.name, stamp)
     with Progress(total, stage.doing) as bar:
         result = stage.run(Job(stage, config, planned.section, source, planned.out, bar.move_to))
-    write_stamp(config.output, stage.name, stamp.model_copy(update={"finished": True, "result": result}))
+    finished = not result.get("failed")
+    write_stamp(config.output, stage.name, stamp.model_copy(update={"finished": finished, "result": result}))
     return result

@@ -36,7 +36,8 @@ class Stage:
         function: what does the work.
         section: its keys in the config.
         output: name of its output in the work folder.
-        run: reads a `Job`, calls `function`, and gives the counts to be told.
+        run: reads a `Job`, calls `function`, and gives the counts to be told; a count `failed` says how many
+            items the next run should try again.
         optional: whether it is left out where the config has no section for it.
         also: further names in the work folder that belong to it.
         check: raises for a section that the function would refuse later.
@@ -149,11 +150,10 @@ def _values(section: StrictModel) -> dict[str, Any]:
 
 
 def _counts(summary: Any) -> dict[str, Any]:
-    """A stage's summary with its lists as their lengths; details are in the log."""
+    """The numbers of a stage's summary, and of its lists how long they are; details are in the log."""
     values = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
-    return {
-        name: value if isinstance(value, int | float | str) else len(value) for name, value in values.items()
-    }
+    numbers = {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: number for name, number in numbers.items() if isinstance(number, int)}
 
 
 _SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(Sampling))

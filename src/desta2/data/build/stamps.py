@@ -37,7 +37,7 @@ class Stamp(StrictModel):
     Attributes:
         settings: of the stage, those that its output depends on.
         input: what it read; None where that cannot be told, such as a folder of recordings.
-        finished: whether it came to its end.
+        finished: whether it came to its end, and nothing failed.
         result: what the stage told.
         version: of desta2.
     """
