@@ -18,6 +18,8 @@ import typer
 
 from desta2 import __version__
 from desta2.commands import DEBUG, Debug, Verbose, setup_logging
+from desta2.commands.augment import augment
+from desta2.commands.build import build
 from desta2.commands.check import check
 from desta2.commands.convert import convert
 from desta2.commands.corpus import corpus
@@ -64,7 +66,7 @@ def _desta2(
         typer.echo(context.get_help())
 
 
-for _verb in (demo, corpus, annotate, seed, respond, check, train, evaluate, chat, convert):
+for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, train, evaluate, chat, convert):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 

@@ -93,6 +93,24 @@ def test_sampled_answers_follow_the_seed(tmp_path, manifest, bases, result):
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_models_fill_in_and_estimates_are_left_out(tmp_path, manifest, bases, result):
+    """The text by a Whisper, the noise by WADA-SNR; a random Whisper's words say nothing, but they are there."""
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    del lines[1]["text"]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    annotated = tmp_path / "a.jsonl"
+    result("annotate", manifest, "-o", annotated, "--processes", 1, "--transcribe", bases / "whisper")
+    stated, written = read_records(annotated, Clip)
+    assert stated.text == "hello fox"
+    assert written.text is not None
+    assert written.to_dict()["estimated"]["text"] == {"by": str(bases / "whisper")}
+    for labels, said in (("all", True), ("corpus", False)):
+        result("seed", annotated, "-o", tmp_path / f"{labels}.jsonl", "--labels", labels)
+        for seed in read_records(tmp_path / f"{labels}.jsonl", Seed):
+            assert ("Noise level: " in seed.seed) == said
+            assert "Gender: " in seed.seed
+
+
 def test_results_in_words(tmp_path, manifest, cli):
     code, out, _ = cli("annotate", manifest, "-o", tmp_path / "a.jsonl", "--processes", 1)
     assert (code, out) == (0, f"{tmp_path}/a.jsonl: 2 clips annotated, 0 were done before\n")
@@ -125,6 +143,10 @@ def test_annotating_a_broken_clip(tmp_path, manifest, mistake):
         (["annotate", "clips.jsonl", "--processes", "0"], "see 'desta2 annotate --help'"),
         (["annotate", "clips.jsonl", "--scheme", "none.yaml"], "none.yaml"),
         (["annotate", "clips.jsonl", "-o", "out.json"], "cannot write out.json resumably: expected NAME.jsonl or a folder"),
+        (["annotate", "clips.jsonl", "--scheme", "wrong.yaml"], "a classifier is given for 'x'; the attributes are gender"),
+        (["annotate", "clips.jsonl", "--scheme", "model.yaml"], "cannot load the audio classifier ./none: "),
+        (["annotate", "clips.jsonl", "--transcribe", "./none"], "the frozen model ./none"),
+        (["seed", "clips.jsonl", "--labels", "some"], "see 'desta2 seed --help'"),
         (["seed", "none.jsonl"], "none.jsonl does not exist"),
         (["seed", "clips.jsonl", "--format", "v3"], "see 'desta2 seed --help'"),
         (["seed", "bad.jsonl"], "bad.jsonl:1: field 'audio' is missing, a Clip needs it"),
@@ -142,5 +164,7 @@ def test_mistakes(tmp_path, manifest, mistake, monkeypatch, argv, line):
     monkeypatch.chdir(tmp_path)
     seed = {"id": "a", "audio": "0.wav", "seed": "[00:00:00 - 00:00:01]", "seed_format": "v2"}
     (tmp_path / "seeds.jsonl").write_text(json.dumps(seed) + "\n")
+    (tmp_path / "wrong.yaml").write_text("attributes: [{name: Gender}]\nclassifiers: {x: {model: y}}\n")
+    (tmp_path / "model.yaml").write_text("attributes: [{name: Age}]\nclassifiers: {age: {model: ./none}}\n")
     (tmp_path / "bad.jsonl").write_text('{"id": "a"}\n')
     assert line in mistake(*argv)

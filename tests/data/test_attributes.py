@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from desta2.data.attributes import (
     attribute_words,
-    count_syllables,
     describe,
     f0_median_hz,
     key_of,
     load_scheme,
     loudness_lufs,
     name_of,
-    speaking_rate,
+    scheme_for,
 )
 from desta2.errors import ConfigError
+from desta2.nano.world import SCHEME
 from desta2.records import Clip
 
 RATE = 16_000
@@ -92,57 +92,6 @@ def test_no_loudness_of_silence_or_of_nothing(samples):
     assert loudness_lufs(samples) is None
 
 
-@pytest.mark.parametrize(
-    ("word", "syllables"),
-    [
-        ("home", 1),
-        ("table", 2),
-        ("called", 1),
-        ("wanted", 2),
-        ("horses", 2),
-        ("apples", 2),
-        ("the", 1),
-        ("rhythm", 1),
-        ("watches", 2),
-        ("makes", 1),
-        ("played", 1),
-        ("yesterday", 3),
-        ("don't", 1),
-        ("bottle", 2),
-        ("hmm", 1),
-    ],
-)
-def test_syllables_of_words(word, syllables):
-    assert count_syllables(word) == syllables
-    assert count_syllables(word.upper() + "!") == syllables
-
-
-@given(st.lists(st.sampled_from(["red", "yellow", "candle", "hospital"])))
-def test_syllables_add_up_over_words(words):
-    assert count_syllables(" ".join(words)) == sum(count_syllables(word) for word in words)
-
-
-def test_speaking_rate():
-    assert speaking_rate("the red fox runs home", 2.0, "en") == 2.5
-    assert speaking_rate("the red fox runs home", 2.0, "en-GB") == 2.5
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds", "language"),
-    [
-        (None, 2.0, "en"),
-        ("", 2.0, "en"),
-        ("?!", 2.0, "en"),
-        ("in 1984", 2.0, "en"),
-        ("hi", 0.1, "en"),
-        ("salut", 2.0, "fr"),
-        ("hi", 2.0, None),
-    ],
-)
-def test_speaking_rate_is_not_guessed(text, seconds, language):
-    assert speaking_rate(text, seconds, language) is None
-
-
 def test_the_shipped_scheme():
     scheme = load_scheme()
     assert [attribute.name for attribute in scheme.attributes] == [
@@ -159,8 +108,49 @@ def test_the_shipped_scheme():
         "Intent",
     ]
     words = [word for attribute in scheme.attributes for word in attribute.words]
-    assert len(words) == len(set(words)) == 15
+    assert len(words) == len(set(words)) == 25
     assert load_scheme() is scheme
+    assert not scheme.classifiers
+
+
+def test_the_nano_scheme_has_the_names_and_the_order_of_the_shipped_one():
+    """Its clips are annotated by the one, and may be written as seeds by the other."""
+    nano, shipped = load_scheme(SCHEME), load_scheme()
+    for key in ("name", "measured", "unit", "scope"):
+        assert [getattr(a, key) for a in nano.attributes] == [getattr(a, key) for a in shipped.attributes]
+    limits = {a.key: a.bins for a in nano.attributes if a.bins}
+    assert limits == {  # what the shipped nano weights were trained on
+        "pitch": ("Low", 120, "Medium", 180, "High"),
+        "volume": ("Quiet", -34, "Normal", -24, "Loud"),
+        "speaking_speed": ("Slow", 4.3, "Moderate", 6, "Fast"),
+        "noise_level": ("Noisy", 11, "Mild", 23, "Clean"),
+        "reverberation": ("Echoing", 8, "Light", 30, "Dry"),
+    }
+
+
+def test_a_scheme_beside_the_clips_is_theirs(tmp_path):
+    assert scheme_for(tmp_path / "clips.jsonl") is load_scheme()
+    (tmp_path / "attributes.yaml").write_text(SCHEME.read_text())
+    assert scheme_for(tmp_path / "clips.jsonl") == scheme_for(tmp_path) == load_scheme(SCHEME)
+
+
+@pytest.mark.parametrize(
+    ("gender", "hz", "word"),
+    [
+        (None, 120.0, "Low"), ("Male", 120.0, "Medium"), ("female", 120.0, "Very low"), ("Child", 120.0, "Low"),
+        (None, 200.0, "High"), (" MALE ", 200.0, "Very high"), ("Female", 200.0, "Medium"),
+    ],
+)  # fmt: skip
+def test_pitch_goes_by_the_gender_where_it_is_known(gender, hz, word):
+    labels = {} if gender is None else {"gender": gender}
+    assert attribute_words(labels, {"f0_median_hz": hz}, load_scheme())["Pitch"] == word
+
+
+def test_an_estimate_serves_where_the_exact_number_is_missing():
+    scheme = load_scheme()
+    assert attribute_words({}, {"snr_db_estimated": 50.0}, scheme) == {"Noise level": "Very clean"}
+    exact = {"snr_db_estimated": 50.0, "snr_db": 1.0}
+    assert attribute_words({}, exact, scheme) == {"Noise level": "Very noisy"}
 
 
 @given(st.floats(allow_nan=False))
@@ -200,7 +190,7 @@ def test_words_in_order_with_labels_first_and_nothing_guessed():
     assert list(describe(clip).items()) == [
         ("Gender", "Male"),
         ("Pitch", "Deep"),
-        ("Noise level", "Clean"),
+        ("Noise level", "Very clean"),
         ("Duration", "3s"),
         ("Intent", "ask"),
         ("Speaking style", "calm"),
@@ -263,6 +253,26 @@ def test_a_scheme_of_ones_own(tmp_path):
             "each attribute may be listed once; listed again: big_dog",
         ),
         ("attributes: [{name: A, bin: [Low]}]", r"attributes\.0\.bin: .*not permitted"),
+        (
+            "attributes: [{name: A, measured: x, bins: [Low, 5, High], bins_by_gender: {male: [Low, 6, Loud]}}]",
+            r"A: the bins of male need the words of 'bins', \['Low', 'High'\]; got \['Low', 'Loud'\]",
+        ),
+        (
+            "attributes: [{name: A, measured: x, bins: [Low, 5, High], bins_by_gender: {male: [Low, High]}}]",
+            "A: bins are words with the limits between them",
+        ),
+        (
+            "attributes: [{name: A}]\nclassifiers: {b: {model: some/one}}",
+            "a classifier is given for 'b'; the attributes are a",
+        ),
+        (
+            "attributes: [{name: A}]\nclassifiers: {a: {modle: some/one}}",
+            r"classifiers\.a\.model: Field required",
+        ),
+        (
+            "attributes: [{name: A}]\nclassifiers: {a: {model: x, threshold: 2}}",
+            r"classifiers\.a\.threshold: .*less than",
+        ),
         ("attributes: [{name: A, scope: room}]", r"attributes\.0\.scope: .*'voice' or 'recording'"),
     ],
 )

@@ -41,8 +41,20 @@ NASTY = st.sampled_from(
         "\n[00:00:00 - 00:00:05] x",
         "\n[00:00-00:05]",
         "\u2028",
+        "\u2029",
         "\x85",
+        "\x00",
+        "\x0b",
+        "\x1c",
+        "\t",
+        "\ufeff",
+        "\u200b",
+        "\U0001f60b",
         "\\)",
+        "\\n",
+        "(Gender: Male)",
+        '" (Gender: Male)',
+        '"\n[00:00:01 - 00:00:02] "x" (Gender: Male)',
     ]
 )
 TEXT = st.one_of(st.lists(NASTY, max_size=12).map("".join), st.text(max_size=20))
@@ -133,11 +145,29 @@ def test_ordinary_text_is_not_escaped(fmt, text):
         ("[00:00:00 - 00:00:05] He sat (at last)", "He sat (at last)", {}),
         ("[00:00:00 - 00:00:05] one\ntwo (Gender: Male)\n", "one\ntwo", {"Gender": "Male"}),
         ("[00:00:00 - 00:00:05] C:\\new)(Gender: Male)", "C:\\new)", {"Gender": "Male"}),
+        ("[00:00:00 - 00:00:05]¶(Gender: Male)", "¶", {"Gender": "Male"}),
+        (
+            "[00:00:00 - 00:00:05] \U0001f3b5 \U0001f3b5(Gender: Male)",
+            "\U0001f3b5 \U0001f3b5",
+            {"Gender": "Male"},
+        ),
+        (
+            "[00:00:00 - 00:00:05] ¡Sí! வணக்கம், \ufffd—$5(Gender: Male)",
+            "¡Sí! வணக்கம், \ufffd—$5",
+            {"Gender": "Male"},
+        ),
     ],
 )
 def test_published_forms_are_read(seed_text, text, attributes):
     [turn] = parse_seed(seed_text)
     assert (turn.start, turn.end, turn.text, turn.attributes) == (0, 5, text, attributes)
+
+
+def test_a_published_turn_of_no_length():
+    [turn] = parse_seed("[00:00:00 - 00:00:00] you(Gender: Female, Emotion: disgusted)")
+    assert (turn.start, turn.end, turn.text) == (0, 0, "you")
+    [again] = parse_seed(format_seed([turn]))
+    assert (again.end, again.text, again.attributes) == (1, "you", turn.attributes)
 
 
 def test_windows_line_ends_between_turns():
@@ -209,11 +239,19 @@ def nano_clip(**fields):
 def test_a_nano_clip():
     seeded = seed_clip(nano_clip(corpus_key=7), load_scheme(), "v2")
     assert seeded.seed == (
-        '[00:00:00 - 00:00:03] "the red fox runs home" (Gender: Female, Accent: Scottish, Pitch: High, '
-        "Volume: Quiet, Speaking speed: Fast, Noise level: Clean, Reverberation: Dry, Duration: 3s)"
+        '[00:00:00 - 00:00:03] "the red fox runs home" (Gender: Female, Accent: Scottish, Pitch: Very high, '
+        "Volume: Very quiet, Speaking speed: Very fast, Noise level: Very clean, Reverberation: Very dry, "
+        "Duration: 3s)"
     )
     assert seeded.seed_format == "v2"
     assert seeded.to_dict()["corpus_key"] == 7
+
+
+def test_the_corpus_keeps_its_own_keys_whatever_their_names():
+    seeded = seed_clip(nano_clip(cls=3, self="x", seed="old", seed_format="v9"))
+    assert seeded.seed.startswith("[00:00:00") and seeded.seed_format == "v2"
+    assert (seeded.to_dict()["cls"], seeded.to_dict()["self"]) == (3, "x")
+    assert Seed.model_validate(seeded.to_dict()) == seeded
 
 
 def test_times_count_from_the_start_of_the_clip():
@@ -235,16 +273,53 @@ def test_each_segment_has_its_own_voice_and_shares_the_recording():
             {"start": 2.5, "end": 6.0, "text": "good bye", "attributes": {"emotion": "Sad"}},
         ],
     )
-    recording = "Noise level: Clean, Reverberation: Dry"
+    recording = "Noise level: Very clean, Reverberation: Very dry"
     assert seed_clip(clip).seed.split("\n") == [
         f'[00:00:00 - 00:00:03] "hello" (Gender: Male, {recording}, Duration: 2s, Scene: street)',
         f'[00:00:02 - 00:00:06] "good bye" (Emotion: Sad, {recording}, Duration: 4s, Scene: street)',
     ]
 
 
+@st.composite
+def conversations(draw: st.DrawFn) -> Clip:
+    """A clip of several speakers, with whatever texts and labels a corpus may hold."""
+    label = TEXT.filter(lambda text: text.strip())
+    keys = st.sampled_from(["gender", "emotion", "accent", "scene"])
+    ends = sorted(draw(st.lists(st.integers(1, 500), min_size=2, max_size=4, unique=True)))
+    segments = [
+        {
+            "start": float(start),
+            "end": float(end),
+            "text": draw(TEXT),
+            "attributes": draw(st.dictionaries(keys, label)),
+        }
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    return Clip.model_validate(
+        {"id": "c", "audio": "a.wav", "duration": float(ends[-1]), "segments": segments}
+    )
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@settings(max_examples=25, deadline=None)
+@given(clip=conversations())
+def test_who_said_what_when_survives_the_file(tmp_path_factory, fmt, clip):
+    folder = tmp_path_factory.mktemp("conversation")
+    write_records(folder / "clips.jsonl", [clip])
+    seed(folder / "clips.jsonl", folder / "seeds.jsonl", fmt)
+    [written] = read_records(folder / "seeds.jsonl", Seed)
+    turns = parse_seed(written.seed, fmt)
+    assert [(turn.start, turn.end, turn.text) for turn in turns] == [
+        (segment.start, segment.end, segment.text) for segment in clip.segments
+    ]
+    for turn, segment in zip(turns, clip.segments, strict=True):
+        said = {name.lower(): word for name, word in turn.attributes.items() if name != "Duration"}
+        assert said == segment.attributes
+
+
 def test_a_single_segment_takes_all_that_is_known():
     clip = nano_clip(segments=[{"start": 0.0, "end": 2.6, "text": "hi", "attributes": {"gender": "Male"}}])
-    assert "Gender: Male, Accent: Scottish, Pitch: High" in seed_clip(clip).seed
+    assert "Gender: Male, Accent: Scottish, Pitch: Very high" in seed_clip(clip).seed
 
 
 def test_the_stage_writes_all_in_order_and_goes_on(tmp_path):
@@ -278,3 +353,34 @@ def test_audio_paths_stay_true_in_another_folder(tmp_path):
     seed(tmp_path / "corpus" / "clips.jsonl", tmp_path / "run" / "seeds.jsonl")
     paths = [s.audio for s in read_records(tmp_path / "run" / "seeds.jsonl", Seed)]
     assert paths == ["../corpus/audio/nano-1.wav", "of/a/data/root.wav"]
+
+
+def test_estimates_are_left_out_where_only_the_corpus_is_wanted(tmp_path):
+    clip = nano_clip(
+        attributes={"gender": "Female", "emotion": "Sad", "noise_level": "Clean"},
+        measured={"snr_db_estimated": 30.0, "c50_db": 90.0},
+        estimated={"emotion": {"by": "m", "confidence": 0.9}, "noise_level": {"by": "WADA-SNR"}},
+    )
+    everything = "Gender: Female, Emotion: Sad, Noise level: Clean, Reverberation: Very dry, Duration: 3s"
+    assert f"({everything})" in seed_clip(clip).seed
+    known = seed_clip(clip, labels="corpus")
+    assert "(Gender: Female, Reverberation: Very dry, Duration: 3s)" in known.seed
+    assert known.to_dict()["estimated"] == clip.model_extra["estimated"]  # the record loses nothing
+    assert known.attributes == clip.attributes
+
+    write_records(tmp_path / "clips.jsonl", [clip])
+    out = tmp_path / "seeds.jsonl"
+    assert seed(tmp_path / "clips.jsonl", out, labels="corpus") == 1
+    assert [s.seed for s in read_records(out, Seed)] == [known.seed]
+    with pytest.raises(
+        InputError, match=r"holds seeds with corpus labels, asked for all: give another output"
+    ):
+        seed(tmp_path / "clips.jsonl", out)
+
+
+def test_the_scheme_beside_the_clips_is_used(tmp_path):
+    write_records(tmp_path / "clips.jsonl", [nano_clip()])
+    (tmp_path / "attributes.yaml").write_text("attributes: [{name: Accent}, {name: Gender}]\n")
+    seed(tmp_path / "clips.jsonl", tmp_path / "seeds.jsonl")
+    [found] = read_records(tmp_path / "seeds.jsonl", Seed)
+    assert found.seed.endswith("(Accent: Scottish, Gender: Female)")

@@ -28,6 +28,7 @@ from desta2.nano.language import (
     fits,
     spoken_value,
 )
+from desta2.nano.world import SCHEME
 
 KEYS = [aspect.key for aspect in ASPECTS]
 
@@ -82,9 +83,9 @@ def test_questions_ask_in_the_wordings_wanted():
             assert asked == set(wordings)
 
 
-def test_every_word_of_the_shipped_scheme_can_be_said():
-    """data/attributes.yaml and the nano language must agree on what each attribute can be."""
-    scheme = {attribute.key: attribute for attribute in load_scheme().attributes}
+def test_every_word_of_the_nano_scheme_can_be_said():
+    """nano/attributes.yaml and the nano language must agree on what each attribute can be."""
+    scheme = {attribute.key: attribute for attribute in load_scheme(SCHEME).attributes}
     binned = {key: scheme[key].words for key in KEYS if scheme[key].bins}
     assert set(binned) == {"pitch", "volume", "speaking_speed", "noise_level", "reverberation"}
     for key, words in binned.items():

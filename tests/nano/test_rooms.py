@@ -1,53 +1,13 @@
-import sys
-from itertools import pairwise
+"""The three kinds of rooms of the nano world."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from desta2.data.attributes import load_scheme
-from desta2.errors import InputError
+from desta2.data.reverberation import c50_db
 from desta2.nano.grammar import SPLITS
-from desta2.nano.rooms import SAMPLE_RATE, Room, c50_db, coloured_noise, make_rooms, mix, reverberate
-
-
-@given(
-    reverberation_time=st.floats(0.15, 3.0),
-    delay=st.integers(0, 5_000),
-    gain=st.floats(1e-3, 1e3),
-)  # fmt: skip
-@settings(max_examples=50)
-def test_c50_of_an_exponential_decay_is_the_closed_form(reverberation_time, delay, gain):
-    """Energy e^(-kt), k = ln(10^6)/T60: C50 = 10 log10(e^(0.05 k) - 1), whatever the delay and the level."""
-    k = np.log(1e6) / reverberation_time
-    time = np.arange(round(3 * reverberation_time * SAMPLE_RATE)) / SAMPLE_RATE
-    response = np.concatenate([np.zeros(delay), gain * np.exp(-k * time / 2)])
-    assert c50_db(response) == pytest.approx(min(60.0, 10 * np.log10(np.exp(0.05 * k) - 1)), abs=0.01)
-
-
-def test_c50_counts_the_first_50_ms_from_the_direct_sound_on():
-    response = np.zeros(4_000, np.float32)
-    response[1_000] = 1.0
-    response[1_000 + 799] = 1.0  # the last early sample
-    response[1_000 + 800] = 1.0  # the first late one
-    assert c50_db(response) == pytest.approx(10 * np.log10(2))
-    assert c50_db(response, sampling_rate=8_000) == pytest.approx(-10 * np.log10(2))
-
-
-@pytest.mark.parametrize("place", [0, 7, 999])
-def test_c50_of_one_impulse_is_60_db(place):
-    response = np.zeros(1_000, np.float32)
-    response[place] = 0.3
-    assert c50_db(response) == 60.0
-
-
-def test_c50_is_limited_to_60_db():
-    response = np.zeros(2_000, np.float32)
-    response[0], response[1_500] = 1.0, 1e-4  # 80 dB
-    assert c50_db(response) == 60.0
-    response[1_500] = 1e-2
-    assert c50_db(response) == pytest.approx(40.0)
+from desta2.nano.rooms import make_rooms
+from desta2.nano.world import SCHEME
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +17,7 @@ def rooms():
 
 
 def test_every_room_sounds_as_its_kind_says(rooms):
-    scheme = {attribute.key: attribute for attribute in load_scheme().attributes}
+    scheme = {attribute.key: attribute for attribute in load_scheme(SCHEME).attributes}
     for split, kinds in rooms.items():
         for kind, found in kinds.items():
             heard = {scheme["reverberation"].word(round(room.c50_db, 1)).lower() for room in found}
@@ -82,54 +42,3 @@ def test_rooms_depend_on_the_seed_alone(rooms):
         room.response.tobytes() for kinds in rooms.values() for found in kinds.values() for room in found
     }
     assert len(responses) == sum(len(found) for kinds in rooms.values() for found in kinds.values())
-
-
-def test_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
-    with pytest.raises(InputError, match=r"needs the extra 'synth': pip install 'desta2\[synth\]'"):
-        make_rooms(0, per_kind=1)
-
-
-def test_reverberation_keeps_the_tail():
-    speech = np.array([1.0, 2.0, 0.0, -1.0], np.float32)
-    heard = reverberate(speech, Room(np.array([0.0, 1.0, 0.5], np.float32), 60.0))
-    np.testing.assert_allclose(heard, np.convolve(speech, [0.0, 1.0, 0.5]), atol=1e-6)
-    assert heard.dtype == np.float32
-
-
-@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
-def test_noise_has_its_colour_and_unit_level(exponent):
-    noise = coloured_noise(np.random.default_rng(5), 4 * SAMPLE_RATE, exponent)
-    assert noise.dtype == np.float32
-    assert np.sqrt(np.mean(noise.astype(np.float64) ** 2)) == pytest.approx(1.0, abs=1e-5)
-    power = np.abs(np.fft.rfft(noise)) ** 2
-    frequency = np.fft.rfftfreq(len(noise), 1 / SAMPLE_RATE)
-    bands = np.geomspace(30, 7_900, 25)
-    level = [power[(frequency >= low) & (frequency < high)].mean() for low, high in pairwise(bands)]
-    slope = np.polyfit(np.log(np.sqrt(bands[:-1] * bands[1:])), np.log(level), 1)[0]
-    assert slope == pytest.approx(-exponent, abs=0.1)
-
-
-def test_noise_depends_on_its_generator():
-    first, again, other = (coloured_noise(np.random.default_rng(seed), 999, 1.0) for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-@given(
-    snr_db=st.floats(-10, 50),
-    seed=st.integers(0, 1_000),
-    exponent=st.sampled_from([0.0, 1.0, 2.0]),
-    pause=st.integers(0, 6_000),
-    level=st.floats(1e-2, 10),
-)  # fmt: skip
-@settings(max_examples=50)
-def test_snr_is_exact_where_somebody_speaks(snr_db, seed, exponent, pause, level):
-    rng = np.random.default_rng(seed)
-    speech = np.concatenate([np.zeros(pause), level * rng.standard_normal(8_000)]).astype(np.float32)
-    active = np.arange(len(speech)) >= pause
-    noise = coloured_noise(rng, len(speech), exponent)
-    added = mix(speech, noise, active, snr_db).astype(np.float64) - speech
-    signal = np.mean(speech[active].astype(np.float64) ** 2)
-    assert 10 * np.log10(signal / np.mean(added**2)) == pytest.approx(snr_db, abs=0.02)
-    assert np.corrcoef(added, noise)[0, 1] == pytest.approx(1.0, abs=1e-3)

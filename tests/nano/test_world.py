@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soxr
 
-from desta2.data.attributes import count_syllables, f0_median_hz, load_scheme
+from desta2.data.attributes import f0_median_hz, load_scheme
 from desta2.data.audio import load_audio
+from desta2.data.speed import count_syllables
 from desta2.errors import InputError
 from desta2.nano import world
 from desta2.nano.espeak import Synthesiser, synthesiser
@@ -50,7 +51,11 @@ def corpora(tmp_path_factory):
 @PATIENT
 def test_a_corpus_is_the_same_for_any_number_of_processes(corpora):
     one = content(corpora / "one")
-    assert sorted(one) == [*(f"audio/nano-test-5-{i:06d}.wav" for i in range(4)), "clips.jsonl"]
+    assert sorted(one) == [
+        *(f"audio/nano-test-5-{i:06d}.wav" for i in range(4)),
+        "attributes.yaml",
+        "clips.jsonl",
+    ]
     assert content(corpora / "two") == one
 
 
@@ -58,7 +63,7 @@ def test_a_corpus_is_the_same_for_any_number_of_processes(corpora):
 def test_a_smaller_corpus_is_the_beginning_of_a_larger_one(corpora):
     larger, smaller = content(corpora / "one"), content(corpora / "smaller")
     manifest = smaller.pop("clips.jsonl")
-    assert len(smaller) == 3
+    assert len(smaller) == 4
     assert smaller.items() <= larger.items()
     assert larger["clips.jsonl"].startswith(manifest)
 
@@ -94,7 +99,7 @@ def test_another_interpreter_and_a_true_block_border_change_nothing(tmp_path):
         command = [sys.executable, "-c", code, str(n), str(tmp_path / name), str(processes)]
         subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": str(len(name) + processes)})
     one, few = content(tmp_path / "one"), content(tmp_path / "few")
-    assert len(one) == 102
+    assert len(one) == 103
     assert content(tmp_path / "two") == one
     assert one["clips.jsonl"].startswith(few.pop("clips.jsonl"))
     assert few.items() <= one.items()
@@ -122,9 +127,9 @@ def test_the_stated_numbers_are_the_true_ones(monkeypatch):
         assert np.corrcoef(samples, speech + noise)[0, 1] == pytest.approx(1, abs=1e-6)
 
 
-def test_numbers_fall_into_bins_of_the_shipped_scheme_and_all_are_reached():
+def test_numbers_fall_into_bins_of_the_nano_scheme_and_all_are_reached():
     """Noise and rooms are drawn for a word each; no draw may come near the border of two words."""
-    scheme = {attribute.key: attribute for attribute in load_scheme().attributes}
+    scheme = {attribute.key: attribute for attribute in load_scheme(world.SCHEME).attributes}
     for kind, (low, high) in world._SNR_DB.items():
         assert (
             scheme["noise_level"].word(low - 1).lower()

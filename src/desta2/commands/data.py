@@ -25,7 +25,13 @@ def annotate(
         Path | None, typer.Option(help="Where relative audio paths are looked for first.")
     ] = None,
     scheme: Annotated[
-        Path | None, typer.Option(help="Your own attributes.yaml: names, order and bins.")
+        Path | None,
+        typer.Option(
+            help="Your own attributes.yaml: names, order, bins, classifiers. Default: that beside CLIPS."
+        ),
+    ] = None,
+    transcribe: Annotated[
+        str | None, typer.Option(help="Whisper that writes missing texts: folder, hub id, or 'nano'.")
     ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes to use; all cores by default.")
@@ -36,22 +42,27 @@ def annotate(
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Measure pitch, volume, speed and duration, and put all attributes into words.
+    """Measure pitch, volume, speed, noise and duration, and put all attributes into words.
 
-    Labels of the corpus win over what is measured. Resumable.
+    Classifiers that the scheme names add gender, age, accent, emotion, intent. Labels of the corpus win over
+    what is measured or estimated. Resumable.
 
     Example: desta2 annotate clips.jsonl -o clips.annotated.jsonl
     """
     from desta2.data import annotate as stage
-    from desta2.data.attributes import load_scheme
+    from desta2.data.attributes import load_scheme, scheme_for
     from desta2.records import count_records
 
+    chosen = scheme_for(clips) if scheme is None else load_scheme(scheme)
+    if transcribe is not None or chosen.classifiers:
+        quiet_transformers()
     with Progress(count_records(clips), "measuring") as bar:
         summary = stage.annotate(
             clips,
             output,
             data_root=data_root,
-            scheme=load_scheme(scheme),
+            scheme=chosen,
+            transcribe=transcribe,
             processes=processes,
             skip_bad=skip_bad,
             progress=bar.move_to,
@@ -74,6 +85,9 @@ def seed(
     scheme: Annotated[
         Path | None, typer.Option(help="Your own attributes.yaml: names, order and bins.")
     ] = None,
+    labels: Annotated[
+        Literal["corpus", "all"], typer.Option(help="corpus: leave out what was only estimated.")
+    ] = "all",
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -86,7 +100,14 @@ def seed(
     from desta2.records import count_records
 
     with Progress(count_records(clips), "writing seeds") as bar:
-        count = stage.seed(clips, output, fmt, scheme=load_scheme(scheme), progress=bar.move_to)
+        count = stage.seed(
+            clips,
+            output,
+            fmt,
+            scheme=None if scheme is None else load_scheme(scheme),
+            labels=labels,
+            progress=bar.move_to,
+        )
     emit({"output": str(output), "seeds": count}, as_json, f"{output}: {count} seeds")
 
 

@@ -1,38 +1,48 @@
-"""Attributes of a clip: what is measured from the samples, and which word a number becomes.
+"""Attributes of a clip: pitch and loudness, and which word a number becomes.
 
 Trade-off: each measurement is one published method with one number, taken over the whole clip. That is cheap
 (a few milliseconds for a clip of a few seconds) and explainable; a change of voice within a clip is not seen.
 What cannot be measured well (too little voice, no transcript, an unknown language) gives None and the
-attribute is left out: nothing is guessed. The words and their limits are data, in `attributes.yaml`.
+attribute is left out: nothing is guessed. The words and their limits are data, in `attributes.yaml`. Other
+measurements: `speed`, `snr`, `reverberation`, `vad`; models that the user names: `classifiers`.
 
 All functions on samples take mono float32 at 16 kHz, shape (samples,), full scale 1.0, as `load_audio` gives.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from desta2.errors import ConfigError
 
 if TYPE_CHECKING:
     from desta2.records import Clip
 
+logger = logging.getLogger(__name__)
+
 SAMPLE_RATE = 16_000
+ESTIMATED = "_estimated"
+"""Ending of the key of a number that was estimated where the exact one is not known: `snr_db_estimated`."""
+
+_SCHEME_NAME = "attributes.yaml"
 _MIN_VOICED_S = 0.1  # less voice than this gives a median of a handful of frames
-_MAX_SYLLABLES_PER_S = 12.0
-_MIN_ACTIVE_S = 0.2  # about one syllable
 _MIN_LOUDNESS_S = 0.01  # below this the weighting filters have not settled
+
+
+Bins = tuple[str | float, ...]
 
 
 class Attribute(BaseModel):
@@ -42,7 +52,8 @@ class Attribute(BaseModel):
 
     name: str
     measured: str | None = None
-    bins: tuple[str | float, ...] | None = None
+    bins: Bins | None = None
+    bins_by_gender: dict[str, Bins] = Field(default_factory=dict)
     unit: str | None = None
     scope: Literal["voice", "recording"] = "voice"
 
@@ -54,12 +65,12 @@ class Attribute(BaseModel):
     @property
     def words(self) -> tuple[str, ...]:
         """The words of the bins from low to high; empty without bins."""
-        return tuple(str(word) for word in (self.bins or ())[::2])
+        return _words(self.bins or ())
 
     @property
     def edges(self) -> tuple[float, ...]:
         """The limits between the words, ascending, in the unit of `measured`."""
-        return tuple(float(edge) for edge in (self.bins or ())[1::2])
+        return _edges(self.bins or ())
 
     @model_validator(mode="after")
     def _check(self) -> Attribute:
@@ -71,37 +82,74 @@ class Attribute(BaseModel):
             )
         if self.bins is not None and self.unit is not None:
             raise ValueError(f"{self.name}: give 'bins' or 'unit', not both")
-        if self.bins is None:
-            return self
-        alternates = all(isinstance(item, float if i % 2 else str) for i, item in enumerate(self.bins))
-        if not alternates or len(self.bins) % 2 == 0:
-            raise ValueError(
-                f"{self.name}: bins are words with the limits between them, such as [Low, 130, High]; "
-                f"got {list(self.bins)}"
-            )
-        if not all(map(math.isfinite, self.edges)):
-            raise ValueError(f"{self.name}: the limits of the bins must be numbers; got {list(self.edges)}")
-        if not all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False)):
-            raise ValueError(f"{self.name}: the limits of the bins must ascend; got {list(self.edges)}")
-        if len(set(self.words)) < len(self.words):
-            raise ValueError(f"{self.name}: each word may name one bin only; got {list(self.words)}")
+        for bins in (self.bins, *self.bins_by_gender.values()):
+            if bins is not None:
+                _check_bins(self.name, bins)
+        for gender, bins in self.bins_by_gender.items():
+            if _words(bins) != self.words:
+                raise ValueError(
+                    f"{self.name}: the bins of {gender} need the words of 'bins', {list(self.words)}; "
+                    f"got {list(_words(bins))}"
+                )
         return self
 
-    def word(self, value: float) -> str | None:
-        """The word for a measured value: its bin or, with a unit, the whole number ("3s"); None for NaN."""
+    def word(self, value: float, gender: str | None = None) -> str | None:
+        """The word for a measured value: its bin or, with a unit, the whole number ("3s"); None for NaN.
+
+        Args:
+            value: in the unit of `measured`.
+            gender: of the speaker, in any case; where it has bins of its own, these are taken.
+        """
         if math.isnan(value):
             return None
         if self.unit is not None:
             return f"{max(1, math.floor(value + 0.5))}{self.unit}" if math.isfinite(value) else None
-        return self.words[bisect_right(self.edges, value)]
+        own = {name.casefold(): bins for name, bins in self.bins_by_gender.items()}
+        edges = _edges(own.get((gender or "").strip().casefold(), self.bins or ()))
+        return self.words[bisect_right(edges, value)]
+
+
+def _words(bins: Bins) -> tuple[str, ...]:
+    return tuple(str(word) for word in bins[::2])
+
+
+def _edges(bins: Bins) -> tuple[float, ...]:
+    return tuple(float(edge) for edge in bins[1::2])
+
+
+def _check_bins(name: str, bins: Bins) -> None:
+    alternates = all(isinstance(item, float if i % 2 else str) for i, item in enumerate(bins))
+    if not alternates or len(bins) % 2 == 0:
+        raise ValueError(
+            f"{name}: bins are words with the limits between them, such as [Low, 130, High]; got {list(bins)}"
+        )
+    words, edges = _words(bins), _edges(bins)
+    if not all(map(math.isfinite, edges)):
+        raise ValueError(f"{name}: the limits of the bins must be numbers; got {list(edges)}")
+    if not all(low < high for low, high in itertools.pairwise(edges)):
+        raise ValueError(f"{name}: the limits of the bins must ascend; got {list(edges)}")
+    if len(set(words)) < len(words):
+        raise ValueError(f"{name}: each word may name one bin only; got {list(words)}")
+
+
+class Classifier(BaseModel):
+    """A model that names an attribute; the fields are explained in `attributes.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1)]
+    input: Literal["audio", "text"] = "audio"
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    labels: dict[str, str] | None = None
 
 
 class Scheme(BaseModel):
-    """All attributes in the order in which seeds name them."""
+    """All attributes in the order in which seeds name them, and the models that name some of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     attributes: tuple[Attribute, ...]
+    classifiers: dict[str, Classifier] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Scheme:
@@ -109,7 +157,14 @@ class Scheme(BaseModel):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise ValueError(f"each attribute may be listed once; listed again: {', '.join(twice)}")
+        for key in self.classifiers:
+            if key not in keys:
+                raise ValueError(f"a classifier is given for {key!r}; the attributes are {', '.join(keys)}")
         return self
+
+    def of(self, key: str) -> Attribute | None:
+        """The attribute with this key, if it is listed."""
+        return next((attribute for attribute in self.attributes if attribute.key == key), None)
 
 
 def load_scheme(path: str | Path | None = None) -> Scheme:
@@ -121,9 +176,26 @@ def load_scheme(path: str | Path | None = None) -> Scheme:
     return _default_scheme() if path is None else _read_scheme(Path(path))
 
 
+def scheme_for(manifest: str | Path) -> Scheme:
+    """The scheme of some clips where none is given: `attributes.yaml` beside them, else the shipped one.
+
+    Args:
+        manifest: file of clips, or folder of parts.
+
+    Raises:
+        ConfigError: as `load_scheme`.
+    """
+    manifest = Path(manifest)
+    own = (manifest if manifest.is_dir() else manifest.parent) / _SCHEME_NAME
+    if not own.is_file():
+        return load_scheme()
+    logger.info("attributes are named by %s", own)
+    return load_scheme(own)
+
+
 @cache
 def _default_scheme() -> Scheme:
-    return _read_scheme(Path(__file__).with_name("attributes.yaml"))
+    return _read_scheme(Path(__file__).with_name(_SCHEME_NAME))
 
 
 def _read_scheme(path: Path) -> Scheme:
@@ -164,18 +236,21 @@ def attribute_words(
         labels: words of the corpus by attribute key; a label wins over a number, an empty one counts as
             missing. Labels that the scheme does not list follow at the end in the given order, named by
             `name_of`.
-        measured: numbers by their key, such as `f0_median_hz`.
+        measured: numbers by their key, such as `f0_median_hz`; a number under its key with `_estimated` at
+            the end serves where the exact one is missing.
         scheme: which attributes there are and which word a number becomes.
 
     Returns:
         name → word, without the attributes of which neither a label nor a number is known.
     """
     given = {key_of(key): (key, label) for key, label in labels.items() if label.strip()}
+    gender = given.get("gender", ("", None))[1]
     words: dict[str, str] = {}
     for attribute in scheme.attributes:
         word: str | None = given.pop(attribute.key, ("", None))[1]
-        if word is None and attribute.measured is not None and attribute.measured in measured:
-            word = attribute.word(measured[attribute.measured])
+        if word is None and attribute.measured is not None:
+            number = measured.get(attribute.measured, measured.get(attribute.measured + ESTIMATED))
+            word = None if number is None else attribute.word(number, gender)
         if word is not None:
             words[attribute.name] = word
     return words | {name_of(key): label for key, label in given.values()}
@@ -189,8 +264,14 @@ def describe(clip: Clip, scheme: Scheme | None = None) -> dict[str, str]:
     return attribute_words(clip.attributes, measured, scheme or load_scheme())
 
 
-def f0_median_hz(samples: NDArray[np.float32]) -> float | None:
+def f0_median_hz(samples: NDArray[np.float32], spans: Sequence[tuple[int, int]] = ()) -> float | None:
     """Median fundamental frequency over the voiced frames, in Hz; None with less than 0.1 s of voice.
+
+    Args:
+        samples: (samples,).
+        spans: where somebody speaks, from `vad.speech_spans`; only there is a voice looked for, which is
+            faster and changed the median of espeak speech by 0.1 %. Without spans it is looked for
+            everywhere.
 
     SwiftF0 (Nieradzik 2025, arXiv 2508.18440; package swift-f0): a small network that gives pitch and voicing
     every 16 ms; voiced is a confidence of at least 0.5, its calibrated limit. Searched between 50 and 600 Hz,
@@ -198,8 +279,9 @@ def f0_median_hz(samples: NDArray[np.float32]) -> float | None:
     """
     if len(samples) == 0:
         return None
-    result = _pitch_detector().detect(samples, SAMPLE_RATE, fmin=50.0, fmax=600.0)
-    voiced = result.pitch_hz[result.confidence >= 0.5]
+    stretches = [samples[start:end] for start, end in spans] or [samples]
+    results = [_pitch_detector().detect(part, SAMPLE_RATE, fmin=50.0, fmax=600.0) for part in stretches]
+    voiced = np.concatenate([result.pitch_hz[result.confidence >= 0.5] for result in results])
     if len(voiced) * 256 < _MIN_VOICED_S * SAMPLE_RATE:  # one frame is 256 samples
         return None
     return float(np.median(voiced))
@@ -222,46 +304,6 @@ def loudness_lufs(samples: NDArray[np.float32]) -> float | None:
     meter = pyloudnorm.Meter(SAMPLE_RATE, block_size=block)
     loudness = float(meter.integrated_loudness(samples.astype(np.float64)))
     return loudness if math.isfinite(loudness) else None
-
-
-def speaking_rate(text: str | None, active_seconds: float, language: str | None) -> float | None:
-    """Syllables of the text per second of speech.
-
-    Args:
-        text: what is said; None or a text with digits gives None, since "1984" does not say how it was read.
-        active_seconds: seconds of speech, from `vad.speech_seconds`; below 0.2 s gives None.
-        language: BCP 47 tag; only English ("en", "en-GB", "english") can be counted, others and None give
-            None.
-
-    More than 12 syllables/s, which nobody speaks, gives None as well: the speech was not found, or the text
-    is not what is said.
-    """
-    if text is None or active_seconds < _MIN_ACTIVE_S or re.search(r"\d", text):
-        return None
-    if language is None or re.split(r"[-_]", language.lower())[0] not in ("en", "eng", "english"):
-        return None
-    syllables = count_syllables(text)
-    rate = syllables / active_seconds
-    return rate if syllables and rate <= _MAX_SYLLABLES_PER_S else None
-
-
-def count_syllables(text: str) -> int:
-    """Count the syllables of English text by its spelling.
-
-    In each word, groups of vowel letters (a e i o u y) count once; a silent ending does not count: e ("home")
-    unless it follows a consonant and l ("table"), es unless after a hissing sound ("horses"), ed unless after
-    t or d ("wanted"). Every word has at least one. Right for about nine in ten English words; errors ("lion",
-    "every") mostly cancel over a sentence.
-    """
-    return sum(_word_syllables(word) for word in re.findall(r"[a-z]+", re.sub("['\u2019]", "", text.lower())))
-
-
-def _word_syllables(word: str) -> int:
-    groups = len(re.findall(r"[aeiouy]+", word))
-    silent = re.search(r"[^aeiouy]e$|[^aeiouytd]ed$|[^aeiouyszxcg]es$", word)
-    if silent and not re.search(r"[^aeiouylr]le(s|d)?$|(sh|ch)es$", word):
-        groups -= 1
-    return max(1, groups)
 
 
 @cache

@@ -1,14 +1,22 @@
-"""Audio paths when a stage writes its records into another folder than the one it read them from."""
+"""Audio paths when a stage writes its records into another folder than the one it read them from.
+
+Trade-off: folders are resolved once and remembered, since a stage asks for each of a million clips; a folder
+that becomes a link to another one while a stage runs is not noticed. Links to files stay as they are.
+"""
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from desta2.records import Clip
 
+AnyClip = TypeVar("AnyClip", bound=Clip)
 
-def relocate_audio(clip: Clip, manifest: Path, out: Path, data_root: Path | None = None) -> Clip:
+
+def relocate_audio(clip: AnyClip, manifest: Path, out: Path, data_root: Path | None = None) -> AnyClip:
     """Keep a clip's relative audio path true for records in `out`, when it was true beside `manifest`.
 
     Paths that are absolute, that are found under `data_root`, or that are not found beside the manifest (they
@@ -20,12 +28,25 @@ def relocate_audio(clip: Clip, manifest: Path, out: Path, data_root: Path | None
         out: the file (`.jsonl`) or folder of parts that the record goes to.
         data_root: where audio is looked for first.
     """
-    before = manifest if manifest.is_dir() else manifest.parent
-    after = out.parent if out.suffix == ".jsonl" else out
-    same_folder = before.resolve() == after.resolve()
-    if same_folder or Path(clip.audio).is_absolute() or not (before / clip.audio).exists():
+    before, after = _folders(os.path.abspath(manifest), os.path.abspath(out))
+    if before == after or os.path.isabs(clip.audio) or not os.path.exists(os.path.join(before, clip.audio)):
         return clip
     if data_root is not None and (data_root / clip.audio).exists():
         return clip
-    moved = os.path.relpath((before / clip.audio).resolve(), after.resolve())
-    return clip.model_copy(update={"audio": Path(moved).as_posix()})
+    folder, name = os.path.split(clip.audio)
+    return clip.model_copy(update={"audio": _way(os.path.join(before, folder), after) + name})
+
+
+@lru_cache(maxsize=16)
+def _folders(manifest: str, out: str) -> tuple[str, str]:
+    """The folders that records in the two are relative to, without links."""
+    before = manifest if os.path.isdir(manifest) else os.path.dirname(manifest)
+    after = os.path.dirname(out) if out.endswith(".jsonl") else out
+    return os.path.realpath(before), os.path.realpath(after)
+
+
+@lru_cache(maxsize=4096)
+def _way(folder: str, start: str) -> str:
+    """The relative path from `start` to a folder, with the slash that a file's name needs."""
+    way = Path(os.path.relpath(os.path.realpath(folder), start)).as_posix()
+    return "" if way == "." else f"{way}/"

@@ -29,10 +29,12 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from desta2.data.attributes import Scheme, attribute_words, describe, key_of, load_scheme
+from desta2.data.attributes import Scheme, attribute_words, describe, key_of, load_scheme, scheme_for
+from desta2.data.estimates import without_estimates
 from desta2.data.manifests import relocate_audio
 from desta2.errors import InputError, RecordError
 from desta2.journal import Journal
@@ -40,11 +42,12 @@ from desta2.lines import PARTIAL, numbered_lines
 from desta2.records import Clip, Seed, Segment, parse_line, read_records
 
 SeedFormat = Literal["v2", "v2.5"]
+Labels = Literal["corpus", "all"]
 
 _CLOCK = r"(?:[0-9]+:)?[0-9]+:[0-9]{2}(?:\.[0-9]+)?"
 _STAMP = re.compile(rf"\[({_CLOCK}) ?- ?({_CLOCK})\]")
 _NEXT_TURN = re.compile(rf"\n+(?=\[{_CLOCK} ?- ?{_CLOCK}\])")
-_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _UNESCAPES = {"n": "\n", "r": "\r"}
 
 
@@ -89,8 +92,13 @@ def parse_seed(seed: str, fmt: SeedFormat = "v2") -> list[Turn]:
     return [_parse_turn(line, fmt) for line in _NEXT_TURN.split(seed.replace("\r\n", "\n").strip("\n"))]
 
 
-def seed_clip(clip: Clip, scheme: Scheme | None = None, fmt: SeedFormat = "v2") -> Seed:
+def seed_clip(
+    clip: Clip, scheme: Scheme | None = None, fmt: SeedFormat = "v2", labels: Labels = "all"
+) -> Seed:
     """Write the seed transcript of one clip; all other fields of the clip are kept.
+
+    With `labels` "corpus" the seed leaves out what is only estimated (see `estimates`), and says so in its
+    field `seed_labels`.
 
     With `segments` there is a line for each: its own labels and duration, and of the clip only what holds for
     the whole recording (scope `recording`, and labels that the scheme does not list), since a pitch measured
@@ -100,11 +108,17 @@ def seed_clip(clip: Clip, scheme: Scheme | None = None, fmt: SeedFormat = "v2") 
         InputError: the length of the clip is not known.
     """
     scheme = scheme or load_scheme()
-    if clip.segments:
-        turns = [_segment_turn(segment, clip, scheme) for segment in clip.segments]
+    known = without_estimates(clip) if labels == "corpus" else clip
+    if known.segments:
+        turns = [_segment_turn(segment, known, scheme) for segment in known.segments]
     else:
-        turns = [Turn(0.0, _length(clip), clip.text or "", describe(clip, scheme))]
-    return Seed.model_validate(clip.to_dict() | {"seed": format_seed(turns, fmt), "seed_format": fmt})
+        turns = [Turn(0.0, _length(known), known.text or "", describe(known, scheme))]
+    # Not validated again: the clip is, and to check a million of them twice takes minutes.
+    fields = {name: getattr(clip, name) for name in Clip.model_fields}
+    made = Seed.model_construct(**fields, seed=format_seed(turns, fmt), seed_format=fmt)
+    extra = clip.model_extra or {}
+    made.__pydantic_extra__ = {key: value for key, value in extra.items() if key not in Seed.model_fields}
+    return made if labels == "all" else made.model_copy(update={"seed_labels": labels})
 
 
 def seed(
@@ -113,6 +127,7 @@ def seed(
     fmt: SeedFormat = "v2",
     *,
     scheme: Scheme | None = None,
+    labels: Labels = "all",
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the seeds of a file of clips, in its order; a second run continues where the first one stopped.
@@ -121,30 +136,34 @@ def seed(
         clips_path: annotated clips, see `read_records`.
         out_path: where the seeds go.
         fmt: form of the transcripts.
-        scheme: attributes and their words; the shipped one by default.
+        scheme: attributes and their words; by default `attributes.yaml` beside the clips, or else the shipped
+            one.
+        labels: "corpus" leaves estimates out, "all" takes them in.
         progress: called with the number of clips finished so far.
 
     Returns:
         Number of seeds in `out_path`.
 
     Raises:
-        InputError: as `seed_clip` and `read_records`, or `out_path` holds seeds of the other format.
+        InputError: as `seed_clip` and `read_records`, or `out_path` holds seeds of the other format or
+            labels.
     """
     _check_format(fmt)
     manifest, out = Path(clips_path), Path(out_path)
-    _check_continues(out, fmt)
+    _check_continues(out, fmt, labels)
+    scheme = scheme or scheme_for(manifest)
     count = 0
     with Journal(out) as journal:
         for count, clip in enumerate(read_records(manifest, Clip), start=1):
             if clip.id not in journal.done:
-                journal.append(seed_clip(relocate_audio(clip, manifest, out), scheme, fmt))
+                journal.append(seed_clip(relocate_audio(clip, manifest, out), scheme, fmt, labels))
             if progress is not None:
                 progress(count)
     return count
 
 
-def _check_continues(out: Path, fmt: SeedFormat) -> None:
-    """Refuse to go on with an output that was begun in the other format."""
+def _check_continues(out: Path, fmt: SeedFormat, labels: Labels) -> None:
+    """Refuse to go on with an output that was begun in the other format, or with other labels."""
     files = (
         [out, out.with_name(out.name + PARTIAL)]
         if out.suffix == ".jsonl"
@@ -152,12 +171,19 @@ def _check_continues(out: Path, fmt: SeedFormat) -> None:
     )
     for _, line in itertools.chain.from_iterable(numbered_lines(file) for file in files if file.is_file()):
         try:
-            given = parse_line(line, Seed).seed_format
+            first = parse_line(line, Seed)
         except RecordError:  # torn or foreign: the journal repairs it or explains
             return
-        if given != fmt:
+        given = (first.model_extra or {}).get("seed_labels", "all")
+        if first.seed_format != fmt:
             raise InputError(
-                f"{out} holds seeds in format {given}, asked for {fmt}: give another output, or delete it"
+                f"{out} holds seeds in format {first.seed_format}, asked for {fmt}: "
+                "give another output, or delete it"
+            )
+        if given != labels:
+            raise InputError(
+                f"{out} holds seeds with {given} labels, asked for {labels}: "
+                "give another output, or delete it"
             )
         return
 
@@ -295,17 +321,19 @@ def _is_escaped(text: str, position: int) -> bool:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"[\\\n\r]", lambda match: _ESCAPES[match[0]], text)
+    return text.translate(_ESCAPES)
 
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([\\nr(),:])", lambda match: _UNESCAPES.get(match[1], match[1]), text)
 
 
+@lru_cache(maxsize=1024)  # the same few names come with every clip
 def _escape_name(name: str) -> str:
     return re.sub(r"([,:])", r"\\\1", _escape_parentheses(_escape(name)))
 
 
+@lru_cache(maxsize=4096)
 def _escape_value(value: str) -> str:
     escaped = _escape_parentheses(_escape(value))
     looks_like_more = any(": " in part for part in escaped.split(", ")[1:])

@@ -10,6 +10,7 @@ All functions take mono float32 at 16 kHz, shape (samples,), full scale 1.0, as 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,12 @@ def speech_spans(samples: NDArray[np.float32]) -> list[tuple[int, int]]:
 
 def speech_seconds(samples: NDArray[np.float32]) -> float:
     """Seconds in which somebody speaks; pauses from 0.1 s on are not counted. Raises as `speech_spans`."""
-    return sum(end - start for start, end in speech_spans(samples)) / SAMPLE_RATE
+    return seconds_of(speech_spans(samples))
+
+
+def seconds_of(spans: Iterable[tuple[int, int]]) -> float:
+    """Seconds that spans of samples are together."""
+    return sum(end - start for start, end in spans) / SAMPLE_RATE
 
 
 def has_speech(samples: NDArray[np.float32]) -> bool:

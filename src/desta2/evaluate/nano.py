@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desta2.data.annotate import annotate
+from desta2.data.attributes import load_scheme
 from desta2.data.seed import seed_clip
 from desta2.errors import InputError
 from desta2.evaluate.report import Example, write_report
@@ -63,6 +64,7 @@ def evaluate_nano(
             of other clips.
     """
     from desta2.model.modeling import load
+    from desta2.nano.world import SCHEME
 
     started = time.monotonic()
     if data is not None and not (data / "clips.jsonl").exists():
@@ -75,7 +77,7 @@ def evaluate_nano(
     manifest = data / "clips.jsonl" if data is not None else test_corpus(folder / "corpus", n, seed)
     annotated = folder / "clips.annotated.jsonl"
     with Progress(count_records(manifest), "measuring the test clips") as bar:
-        annotate(manifest, annotated, progress=bar.move_to)
+        annotate(manifest, annotated, scheme=load_scheme(SCHEME), progress=bar.move_to)
     predictions = run_nano(model, annotated, folder / "predictions")
     transcripts = predictions.pop("transcripts")
     wer = wer_interval(

@@ -111,6 +111,22 @@ def _languages(whisper: Any) -> dict[str, int]:
     return languages if multilingual else {}
 
 
+def detect_languages(whisper: Any, last_hidden_state: Tensor) -> list[str | None]:
+    """The language that the decoder finds likeliest in each clip, as a code ("de").
+
+    Args:
+        whisper: `WhisperForConditionalGeneration`.
+        last_hidden_state: (n_audio, T, d_encoder), as for `transcribe`.
+
+    Returns:
+        One code per clip; None for each where this Whisper knows English only.
+    """
+    if not _languages(whisper):
+        return [None] * len(last_hidden_state)
+    tokens = _detect_languages(whisper, BaseModelOutput(last_hidden_state=last_hidden_state))
+    return [token.strip("<|>") for token in tokens]
+
+
 def _detect_languages(whisper: Any, encoded: BaseModelOutput) -> list[str]:
     """The language token of each clip that the decoder finds likeliest after the start of a transcript."""
     tokens = {index: token for token, index in _languages(whisper).items()}

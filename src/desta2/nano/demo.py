@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from desta2.data.annotate import annotate
+from desta2.data.attributes import load_scheme
 from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
 from desta2.data.respond import respond
 from desta2.data.seed import seed
 from desta2.evaluate.nano import evaluate_nano
 from desta2.nano.recipe import adapter_config
-from desta2.nano.world import make_corpus
+from desta2.nano.world import SCHEME, make_corpus
 from desta2.progress import Progress
 from desta2.settings import keep_settings
 from desta2.train.trainer import train
@@ -87,9 +88,10 @@ def build_pairs(folder: Path, n: int, seed_number: int) -> Path:
     manifest = folder / "corpus" / "clips.jsonl"
     if not manifest.exists():
         make_corpus(n, folder / "corpus", "train", seed_number)
+    scheme = load_scheme(SCHEME)
     with Progress(n, "measuring the training clips") as bar:
-        annotate(manifest, folder / "clips.annotated.jsonl", progress=bar.move_to)
-    seed(folder / "clips.annotated.jsonl", folder / "seeds.jsonl")
+        annotate(manifest, folder / "clips.annotated.jsonl", scheme=scheme, progress=bar.move_to)
+    seed(folder / "clips.annotated.jsonl", folder / "seeds.jsonl", scheme=scheme)
     config = adapter_config([folder / "pairs"], folder / "adapter", 1, seed_number)
     style = PromptStyle(config.model.layout, config.model.system_prompt)
     with Progress(n, "self-generation: the LLM answers the one prompt") as bar:

@@ -3,7 +3,9 @@
 `make_corpus` writes wav files and ordinary Clip records; from there on nothing in the pipeline knows that the
 corpus is synthetic. Labels that the world decides (gender, accent) are corpus labels; noise, rooms and speed
 are given as exact numbers (`snr_db`, `c50_db`, `syllables_per_s` over the time of speech); pitch, volume and
-duration are left to be measured by `desta2 annotate`, as for any corpus.
+duration are left to be measured by `desta2 annotate`, as for any corpus. The words for numbers, and the
+limits between them, are the nano world's own (`SCHEME`); a copy lies beside the clips, where the stages find
+it.
 
 espeak-ng keeps state between sentences, so a clip depends on what its process said before. Clips are
 therefore made in blocks of fixed size, each in a fresh process: the corpus is the same for any number of
@@ -13,6 +15,7 @@ cores, and the first clips of a larger corpus are those of a smaller one.
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -22,15 +25,19 @@ from random import Random
 import numpy as np
 import soxr
 
-from desta2.data.attributes import count_syllables
+from desta2.data.acoustics import Room, coloured_noise, mix, reverberate
 from desta2.data.audio import SAMPLE_RATE, write_wav
+from desta2.data.speed import count_syllables
 from desta2.errors import InputError
 from desta2.nano.espeak import require_espeak, synthesiser
 from desta2.nano.grammar import SPLITS, draw_sentence
-from desta2.nano.rooms import Room, coloured_noise, make_rooms, mix, reverberate
+from desta2.nano.rooms import make_rooms
 from desta2.nano.voices import ACCENTS, draw_speaker
 from desta2.progress import track
 from desta2.records import Clip, write_records
+
+SCHEME = Path(__file__).with_name("attributes.yaml")
+"""The words that the nano backbones were trained on, for `load_scheme`."""
 
 MAX_SECONDS = 3.95
 BLOCK = 100
@@ -148,7 +155,7 @@ def _make_block(job: tuple[str, int, int, int, str]) -> list[Clip]:
 def make_corpus(
     n: int, folder: Path, split: str = "train", seed: int = 0, processes: int | None = None
 ) -> Path:
-    """Write `n` clips of a split: `folder/audio/*.wav` and `folder/clips.jsonl`.
+    """Write `n` clips of a split: `folder/audio/*.wav`, `folder/attributes.yaml` and `folder/clips.jsonl`.
 
     Args:
         n: number of clips, at least 1.
@@ -176,6 +183,7 @@ def make_corpus(
         blocks = pool.map(_make_block, jobs)
         for block in track(blocks, total=len(jobs), description=f"speaking {n} {split} clips"):
             clips += block
+    shutil.copyfile(SCHEME, folder / SCHEME.name)
     manifest = folder / "clips.jsonl"
     write_records(manifest, clips)
     return manifest
