@@ -34,7 +34,7 @@ from desta2.data.attributes import f0_median_hz
 from desta2.data.reverberation import c50_db
 from desta2.data.snr import wada_snr_db
 from desta2.data.speed import speaking_rate, syllables_of
-from desta2.data.vad import speech_seconds, speech_spans
+from desta2.data.vad import speech_seconds
 from desta2.nano.espeak import synthesiser
 from desta2.nano.grammar import draw_sentence
 from desta2.nano.rooms import Room, coloured_noise, make_rooms, mix, reverberate
@@ -208,7 +208,7 @@ def snr_errors(clips: list[Spoken], rooms: dict[str, list[Room]]) -> dict[str, A
                 exponent = NOISES.get(name, 0.0)
                 noise = coloured_noise(np.random.default_rng(i), len(dry), exponent)
                 mixed = mix(dry if name in NOISES else wet, noise, active, float(true))
-                found[name].append(wada_snr_db(mixed, speech_spans(mixed)) - true)  # type: ignore[operator]
+                found[name].append(wada_snr_db(mixed) - true)  # type: ignore[operator]
         result[str(true)] = {
             name: {"error": float(np.mean(np.abs(errors))), "bias": float(np.mean(errors))}
             for name, errors in found.items()

@@ -22,7 +22,7 @@ _PAUSE_S, _LENGTH_S = (0.1, 0.5), 10.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the benchmark."""
-    parser.add_argument("--minutes", type=float, default=20.0, help="minutes of audio for desta2")
+    parser.add_argument("--minutes", type=float, default=60.0, help="minutes of audio for desta2")
     parser.add_argument(
         "--peer-minutes", type=float, default=1.0, help="minutes of it for librosa; 0 leaves it out"
     )

@@ -1,6 +1,6 @@
 """Speed of the data stages: one subcommand each, every one beside what people use or must reach.
 
-    python bench/data.py annotate [--minutes 20] [--json]
+    python bench/data.py annotate [--minutes 60] [--json]
 
 Each benchmark is a module of its own that adds its options and returns what it measured.
 """

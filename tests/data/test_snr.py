@@ -56,10 +56,17 @@ def test_neither_level_nor_offset_matters(gain, offset):
     assert wada_snr_db(moved) == pytest.approx(wada_snr_db(samples), abs=0.3)
 
 
+def test_digital_silence_is_no_part_of_the_recording():
+    samples = model_signal(8.0, seconds=2.0)
+    padded = np.concatenate([np.zeros(RATE, np.float32), samples, np.zeros(3 * RATE, np.float32)])
+    assert wada_snr_db(padded) == wada_snr_db(samples)
+    assert wada_snr_db(padded[: RATE + RATE // 4]) is None
+
+
 def test_results_stay_within_limits():
     rng = np.random.default_rng(0)
     square = np.tile([0.5, -0.5], RATE).astype(np.float32)  # flatter than any noise
-    clicks = np.tile([1.0, -1.0, *[0.0] * 98], RATE // 100).astype(np.float32)
+    clicks = np.tile([1.0, -1.0, *[1e-6] * 98], RATE // 100).astype(np.float32)
     assert wada_snr_db(square) == LOWEST_DB
     assert wada_snr_db(clicks) == HIGHEST_DB
     assert LOWEST_DB <= wada_snr_db(rng.standard_normal(RATE).astype(np.float32)) < 0

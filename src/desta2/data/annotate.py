@@ -89,7 +89,7 @@ def annotate_clip(clip: Clip, samples: NDArray[np.float32], scheme: Scheme | Non
         "syllables_per_s": lambda: _speed(clip, speech),
     }
     if _SNR not in clip.measured and _SNR not in _left_to_models(scheme):
-        measurements[_BLIND_SNR] = lambda: wada_snr_db(samples, speech())
+        measurements[_BLIND_SNR] = lambda: wada_snr_db(samples)
     values = {key: measure() for key, measure in measurements.items() if key not in clip.measured}
     fresh = {key: round(value, _DECIMALS[key]) for key, value in values.items() if value is not None}
     duration = max(0.001, round(len(samples) / SAMPLE_RATE, 3))

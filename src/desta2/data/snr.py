@@ -14,14 +14,12 @@ its errors. Where noise was added on purpose, its exact SNR is known and nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from desta2.data.audio import SAMPLE_RATE
-from desta2.data.vad import seconds_of
 
 SHAPE = 0.4
 """Of the gamma distribution of the magnitudes of clean speech, as the authors found it."""
@@ -30,26 +28,25 @@ LOWEST_DB, HIGHEST_DB = -10.0, 60.0
 """Beyond these G hardly moves any more; results are limited to them."""
 
 _SHORTEST_S = 0.5  # fewer samples make E ln|z| a matter of luck
+_BLOCK = SAMPLE_RATE // 100
 _STEP_DB = 0.5
 _SMALLEST = 0.5 / 32768 / np.e  # stands for 0: what ln|z| is on the average within half a step of 16 bits
 
 
-def wada_snr_db(samples: NDArray[np.float32], spans: Sequence[tuple[int, int]] = ()) -> float | None:
-    """Estimate the SNR in dB: power of the speech over that of the noise, both over the time of speech.
+def wada_snr_db(samples: NDArray[np.float32]) -> float | None:
+    """Estimate the SNR in dB: power of the speech over that of the noise.
 
-    The authors take whole recordings. Pauses, and digital silence above all, then look like clean speech: on
-    espeak sentences the error was twice as large at 30 dB, and up to 20 dB nearly the same.
+    As published, over the whole recording with its pauses, but for digital silence, which is no recording.
+    Judged over detected speech alone, espeak sentences came out better at 25 dB and above (|error| 8 instead
+    of 14 dB at 30 dB), but twice as bad in echoing rooms.
 
     Args:
         samples: (samples,) float32, full scale 1.0, at 16 kHz.
-        spans: where somebody speaks, from `vad.speech_spans`. If that is less than half a second, as in
-            loud noise, all samples are taken.
 
     Returns:
         dB, limited to `LOWEST_DB` and `HIGHEST_DB`; None for less than half a second and for silence.
     """
-    if seconds_of(spans) >= _SHORTEST_S:
-        samples = np.concatenate([samples[start:end] for start, end in spans])
+    samples = _without_digital_silence(samples)
     if len(samples) < _SHORTEST_S * SAMPLE_RATE:
         return None
     magnitudes = np.abs(samples - samples.mean(dtype=np.float64).astype(np.float32))
@@ -87,6 +84,13 @@ def expected_g(snr_db: float) -> float:
     mean = 2 / np.pi * (np.trapezoid((1 - phi(whole)) * np.exp(-whole), whole) + np.exp(-above[-1]))
     mean_log = -np.euler_gamma - np.trapezoid(phi(below) - 1, below) - np.trapezoid(phi(above), above)
     return float(np.log(mean) - mean_log)
+
+
+def _without_digital_silence(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples without stretches that are exactly zero, looked at in blocks of 10 ms."""
+    whole = len(samples) // _BLOCK * _BLOCK
+    blocks = samples[:whole].reshape(-1, _BLOCK)
+    return np.concatenate([blocks[blocks.any(axis=1)].reshape(-1), samples[whole:]])
 
 
 @cache
