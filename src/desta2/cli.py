@@ -20,11 +20,12 @@ from desta2 import __version__
 from desta2.commands import DEBUG, Debug, Verbose, setup_logging
 from desta2.commands.convert import convert
 from desta2.commands.corpus import corpus
-from desta2.commands.data import annotate, respond, seed
+from desta2.commands.data import annotate, seed
 from desta2.commands.demo import demo
 from desta2.commands.evaluate import evaluate
 from desta2.commands.model import chat, train
 from desta2.commands.nano import app as nano
+from desta2.commands.respond import respond
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from desta2.records import Clip
 
+AnyClip = TypeVar("AnyClip", bound=Clip)
 
-def relocate_audio(clip: Clip, manifest: Path, out: Path, data_root: Path | None = None) -> Clip:
+
+def relocate_audio(clip: AnyClip, manifest: Path, out: Path, data_root: Path | None = None) -> AnyClip:
     """Keep a clip's relative audio path true for records in `out`, when it was true beside `manifest`.
 
     Paths that are absolute, that are found under `data_root`, or that are not found beside the manifest (they
@@ -20,12 +24,20 @@ def relocate_audio(clip: Clip, manifest: Path, out: Path, data_root: Path | None
         out: the file (`.jsonl`) or folder of parts that the record goes to.
         data_root: where audio is looked for first.
     """
-    before = manifest if manifest.is_dir() else manifest.parent
-    after = out.parent if out.suffix == ".jsonl" else out
-    same_folder = before.resolve() == after.resolve()
-    if same_folder or Path(clip.audio).is_absolute() or not (before / clip.audio).exists():
-        return clip
-    if data_root is not None and (data_root / clip.audio).exists():
-        return clip
-    moved = os.path.relpath((before / clip.audio).resolve(), after.resolve())
-    return clip.model_copy(update={"audio": Path(moved).as_posix()})
+    return relocator(manifest, out, data_root)(clip)
+
+
+def relocator(manifest: Path, out: Path, data_root: Path | None = None) -> Callable[[AnyClip], AnyClip]:
+    """`relocate_audio` for many clips of one manifest: what depends on the folders alone is found once."""
+    before = (manifest if manifest.is_dir() else manifest.parent).resolve()
+    after = (out.parent if out.suffix == ".jsonl" else out).resolve()
+
+    def relocated(clip: AnyClip) -> AnyClip:
+        if before == after or Path(clip.audio).is_absolute() or not (before / clip.audio).exists():
+            return clip
+        if data_root is not None and (data_root / clip.audio).exists():
+            return clip
+        moved = os.path.relpath((before / clip.audio).resolve(), after)
+        return clip.model_copy(update={"audio": Path(moved).as_posix()})
+
+    return relocated
