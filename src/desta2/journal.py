@@ -4,7 +4,7 @@ Trade-off: each record is one `write` to the operating system, so it survives a 
 `fsync` comes only every SYNC_APPENDS records or SYNC_SECONDS seconds (looked at when a record is appended),
 when a shard is full, and at the end. A power cut can therefore lose the records since the last fsync; their
 ids are then simply not done and are made again. Finished files are never half there: they get their name
-by an atomic rename after an fsync. Only ids are kept in memory.
+by an atomic rename after an fsync. What is done is known by id, in a table of bounded memory (`ids.py`).
 
 Two layouts, chosen by the path: `NAME.jsonl` is one file, written as `NAME.jsonl.partial` and renamed by
 `finish()`; any other path is a folder of `part-NNNNN.jsonl`, of which the last is `.partial` while it is
@@ -29,6 +29,7 @@ from typing import Any, Self
 from pydantic_core import from_json
 
 from desta2.errors import InputError, RecordError, RunError
+from desta2.ids import IdTable
 from desta2.lines import PARTIAL, numbered_lines, part_files, sync_folder
 from desta2.records import Record, record_id, to_line
 
@@ -60,7 +61,7 @@ class Journal:
         if self._path.suffix in {".gz", ".zst", ".json", PARTIAL}:
             raise InputError(f"cannot write {path} resumably: expected NAME.jsonl or a folder")
         self._shard_size = sys.maxsize if self._single else shard_size
-        self._done: set[str] = set()
+        self._done = IdTable()
         self._first: dict[str, Any] | None = None
         self._broken = False  # an append did not come to its end: the file may have a torn line
         self._finished: list[Path] = []
@@ -73,7 +74,7 @@ class Journal:
     @property
     def done(self) -> AbstractSet[str]:
         """The ids that are written."""
-        return self._done
+        return self._done.keys()
 
     @property
     def first(self) -> Mapping[str, Any] | None:
@@ -88,7 +89,7 @@ class Journal:
             )
         folder = self._path.parent if self._single else self._path
         lock_path = folder / (f".{self._path.name}.lock" if self._single else ".lock")
-        self._done, self._first, self._broken = set(), None, False
+        self._done, self._first, self._broken = IdTable(), None, False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock_path, _lock(lock_path, self._path)
@@ -125,7 +126,7 @@ class Journal:
             rest = memoryview(line)
             while rest:
                 rest = rest[file.write(rest) :]
-            self._done.add(key)
+            self._done.setdefault(key, len(self._done))
             self._count += 1
             self._unsynced += 1
             if self._count >= self._shard_size:
@@ -267,9 +268,9 @@ class Journal:
         key = fields.get("id") if isinstance(fields, dict) else None
         if not isinstance(key, str) or not key:
             raise RecordError(f"{place}: the record has no id, so it cannot be told what is done")
-        if key in self._done:
+        number = len(self._done)
+        if self._done.setdefault(key, number) != number:
             raise RecordError(f"{place}: the id {key!r} is in this output twice: delete one of the lines")
-        self._done.add(key)
         self._first = self._first or fields
 
 

@@ -2,8 +2,8 @@
 
 Trade-off: a record is strict about the fields that it knows (a wrong type is an error, never converted) and
 open about those that it does not know (kept as they are), so that a corpus may carry what it likes but a
-misread number cannot reach a seed transcript. Files are read line by line; only the ids stay in memory
-(some 200 bytes each), because an id that occurs twice would make "finished" mean nothing later on.
+misread number cannot reach a seed transcript. Files are read line by line; only the ids are remembered (in
+a table of bounded memory, `ids.py`): with an id that occurs twice, "finished" would mean nothing later on.
 """
 
 import json
@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import PydanticSerializationError, from_json
 
 from desta2.errors import AudioError, RecordError
+from desta2.ids import IdTable
 from desta2.lines import manifest_files, numbered_lines, writing
 
 logger = logging.getLogger(__name__)
@@ -162,12 +163,21 @@ class Seed(Clip):
 
 
 class Provenance(_Fields):
-    """How a response came to be. Only a self-generated pair knows everything, so most may be missing."""
+    """How a response came to be. Only a self-generated pair knows everything, so most may be missing.
+
+    A `fingerprint` that comes with the `backend` "endpoint" is that of the LLM which the user named as the
+    one to be trained, and whose name the server gave as its own: weights cannot be seen by URL.
+    """
 
     llm: Name
     prompt: Text
     revision: Text | None = None
     fingerprint: Text | None = None
+    backend: Literal["transformers", "endpoint"] | None = None
+    prompt_pool: Text | None = None  # digest of the pool that the prompt was drawn from
+    answer: int | None = None  # 1, 2, … where a clip has several answers
+    layout: Text | None = None
+    system_prompt: Text | None = None  # empty for none
     sampling: dict[Text, Json] = Field(default_factory=dict)
     seed_format: Literal["v2", "v2.5"] | None = None
     desta2_version: Text | None = None
@@ -281,7 +291,7 @@ def read_records(
 def _read(
     files: list[Path], model: type[AnyRecord], skip_bad: bool, bad: list[BadLine]
 ) -> Iterator[AnyRecord]:
-    places: dict[str, int] = {}
+    places = IdTable()
     skipped = 0
     for index, file in enumerate(files):
         for number, line in numbered_lines(file):
@@ -311,7 +321,7 @@ def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]
     The file appears under its name only when it is whole and on the disk (temporary name, fsync, rename);
     after any error an older file of that name is untouched. An id that occurs twice is a RecordError.
     """
-    path, numbers = Path(path), dict[str, int]()
+    path, numbers = Path(path), IdTable()
     with writing(path) as out:
         for number, record in enumerate(records, 1):
             key = record_id(record)

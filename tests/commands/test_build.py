@@ -16,7 +16,7 @@ RECIPE = ROOT / "recipes" / "build-nano.yaml"
 def recipe(tmp_path, monkeypatch):
     """The words that build the nano recipe in a folder, with an LLM that answers at once."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(stages, "open_backend", lambda _: InstantBackend(tmp_path / "log"))
+    monkeypatch.setattr(stages, "open_backend", lambda *_, **__: InstantBackend(tmp_path / "log"))
     return "build", RECIPE, f"output={tmp_path / 'work'}", "processes=1"
 
 

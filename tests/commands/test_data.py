@@ -54,7 +54,7 @@ def test_from_clips_to_pairs(tmp_path, manifest, bases, result):
     first = result(*respond)
     assert first["output"] == str(pairs)
     assert first["already_done"] == 0
-    assert first["written"] + len(first["unfinished"]) == 2
+    assert first["written"] + first["unfinished"] == 2
     assert result(*respond)["already_done"] == first["written"]
 
 
@@ -79,7 +79,7 @@ def test_sampled_answers_follow_the_seed(tmp_path, manifest, bases, result):
         )
         done = result("respond", seeds, "--llm", bases / "llm", "-o", tmp_path / name, *options)
         pairs = list(read_records(tmp_path / name, Pair))
-        assert len(pairs) == done["written"] == 2 - len(done["unfinished"])
+        assert len(pairs) == done["written"] == 2 - done["unfinished"]
         texts.append([pair.response for pair in pairs])
         for pair in pairs:
             assert pair.messages[0]["content"] == "<|AUDIO|>\nWell?"

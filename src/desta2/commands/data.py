@@ -1,4 +1,4 @@
-"""The verbs of data construction: annotate, seed, respond."""
+"""The verbs of data construction: annotate, seed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit, quiet_transformers
-from desta2.data.prompts import DESCRIBE
+from desta2.commands import AsJson, Verbose, emit
 from desta2.progress import Progress
 
 Clips = Annotated[
@@ -109,61 +108,3 @@ def seed(
             progress=bar.move_to,
         )
     emit({"output": str(output), "seeds": count}, as_json, f"{output}: {count} seeds")
-
-
-def respond(
-    seeds: Annotated[Path, typer.Argument(metavar="SEEDS", help="Seed records.")],
-    llm: Annotated[str, typer.Option(help="The LLM that will be the backbone: folder, hub id, or 'nano'.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of parts, or a .jsonl file.")] = Path(
-        "pairs"
-    ),
-    prompt: Annotated[str, typer.Option(help="What is asked about every clip.")] = DESCRIBE,
-    layout: Annotated[
-        Literal["desta2", "desta2.5"], typer.Option(help="Where the clip stands in the prompt.")
-    ] = "desta2",
-    system: Annotated[
-        str | None, typer.Option(help="System prompt; '' for none. Default: that of training.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 512,
-    sampling_seed: Annotated[int, typer.Option("--seed", help="Another seed draws other answers.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Seeds answered at a time.")] = 16,
-    as_json: AsJson = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Let the LLM answer the one prompt about every seed: its answers become the training targets. Resumable.
-
-    Example: desta2 respond seeds.jsonl --llm nano -o pairs/
-    """
-    from desta2.data import respond as stage
-    from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
-    from desta2.model.configuration import DEFAULT_SYSTEM_PROMPT
-    from desta2.records import count_records
-
-    quiet_transformers()
-    sampling = Sampling(temperature, top_p, max_new_tokens, sampling_seed)
-    total = count_records(seeds)
-    backend = TransformersBackend(
-        llm, PromptStyle(layout, DEFAULT_SYSTEM_PROMPT if system is None else system or None)
-    )
-    with Progress(total, f"asking {llm} about {total} seeds") as bar:
-        summary = stage.respond(
-            seeds,
-            output,
-            backend,
-            prompt=prompt,
-            sampling=sampling,
-            batch_size=batch_size,
-            progress=bar.move_to,
-        )
-    result = {
-        "output": str(output),
-        "written": summary.written,
-        "already_done": summary.already_done,
-        "unfinished": summary.unfinished,
-    }
-    text = f"{output}: {summary.written} pairs written, {summary.already_done} were there before"
-    if summary.unfinished:
-        text += f"; {len(summary.unfinished)} answers were empty or too long and are left out"
-    emit(result, as_json, text)

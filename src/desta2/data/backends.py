@@ -1,20 +1,29 @@
-"""The LLM that answers seed transcripts, behind one protocol.
+"""The LLM that answers seed transcripts, behind one protocol; here in this process, by URL in `endpoint.py`.
 
-Sampling draws its noise per item, from a seed and the item's id, instead of from one stream: an item's answer
-then does not depend on which others share its batch, so a run that was stopped and continued gives the texts
-of one that was not. It works by the Gumbel-max trick: adding Gumbel noise to the logits and taking the
-largest is the same as sampling from their softmax (Maddison et al., 2014, arXiv 1411.0030).
+A backend takes requests one by one and gives answers as they come, in any order, never holding more than a
+window of them. Sampling draws its noise per item, from a seed and the item's id, instead of from one stream:
+an item's answer then does not depend on which others share its batch, so a run that was stopped and continued
+gives the texts of one that was not. It works by the Gumbel-max trick: adding Gumbel noise to the logits and
+taking the largest is the same as sampling from their softmax (Maddison et al., 2014, arXiv 1411.0030). In
+float32 that holds to the token; in bfloat16 sums depend a little on the shape of the batch, and now and then
+an answer takes another turn.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from desta2.errors import CheckpointError, InputError
+
+log = logging.getLogger(__name__)
+Kind = Literal["transformers", "endpoint"]
+_WINDOW = 8  # batches whose requests are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,11 @@ class Reply:
     finished: bool
 
 
-class Backend(Protocol):
-    """Something that answers conversations."""
+@dataclass(frozen=True)
+class Failure:
+    """Why a request got no answer."""
 
-    name: str
-    fingerprint: str | None
-
-    def reply(self, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
-        """Answer each request, in order."""
-        ...
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -82,21 +87,66 @@ class PromptStyle:
     n_queries: int = 0
 
 
+class Backend(Protocol):
+    """Something that answers conversations.
+
+    Attributes:
+        kind: whether it is in this process or behind a URL, for provenance.
+        name: of the LLM.
+        fingerprint: of the LLM's weights; None where it is not known.
+        style: how prompts are built.
+    """
+
+    kind: Kind
+    name: str
+    fingerprint: str | None
+    style: PromptStyle
+
+    def answers(
+        self, requests: Iterable[Request], sampling: Sampling
+    ) -> Iterator[tuple[Request, Reply | Failure]]:
+        """Answer each request, in any order; requests are taken a bounded number at a time.
+
+        Raises:
+            InputError, RunError: no request can be answered.
+        """
+        ...
+
+
+def item_seed(sampling: Sampling, key: str) -> int:
+    """The seed of an item's own sampling: 64 bits, signed, from the run's seed and the item's id."""
+    digest = hashlib.sha256(f"{sampling.seed}/{key}".encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
 class TransformersBackend:
     """A causal LM of transformers in this process.
 
     Args:
         llm: folder or hub id of an LLM with a chat template, or "nano" for the shipped one.
         style: layout and system prompt, the same as for the model that is to be trained.
-        device_map: where the LLM goes, as in transformers.
-        dtype: as in transformers; None as stored, float32 where the stored type is half on a CPU.
+        batch_size: answers at a time; halved whenever the memory does not suffice.
+        device_map: where the LLM goes, as in transformers; None for the accelerators where there are any,
+            else the CPU.
+        dtype: as in transformers; None for bfloat16 on accelerators, and on a CPU for what is stored, with
+            float32 in place of float16.
 
     Raises:
         CheckpointError: the LLM or its tokenizer cannot be loaded.
         InputError: the tokenizer has no chat template.
     """
 
-    def __init__(self, llm: str, style: PromptStyle, device_map: Any = None, dtype: Any = None) -> None:
+    kind: Kind = "transformers"
+
+    def __init__(
+        self,
+        llm: str,
+        style: PromptStyle,
+        batch_size: int = 16,
+        device_map: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        import torch
         from transformers import AutoTokenizer
 
         from desta2.model import bases, checkpoint
@@ -104,8 +154,11 @@ class TransformersBackend:
         from desta2.nano import base_id
 
         path = checkpoint.resolve_base(base_id("llm", llm), None)
+        if device_map is None and torch.accelerator.is_available():
+            device_map, dtype = "auto", torch.bfloat16 if dtype is None else dtype
         self.name = llm
-        self._style = style
+        self.style = style
+        self.batch_size = batch_size
         self._llm: Any = bases.freeze(bases.load_llm(path, dtype, device_map))
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path)
@@ -114,20 +167,54 @@ class TransformersBackend:
         self._ends = end_ids(self._llm, self._tokenizer)
         self.fingerprint: str | None = checkpoint.base_fingerprint(path, self._llm)
 
-    def reply(self, requests: Sequence[Request], sampling: Sampling) -> list[Reply]:
-        """Answer a batch of requests, left-padded, in one `generate` call."""
-        import torch
+    def answers(
+        self, requests: Iterable[Request], sampling: Sampling
+    ) -> Iterator[tuple[Request, Reply | Failure]]:
+        """Answer the requests, a few batches' worth at a time, those of similar length together."""
+        source = iter(requests)
+        while window := list(itertools.islice(source, _WINDOW * self.batch_size)):
+            waiting = sorted(((self._prompt_ids(r), r) for r in window), key=lambda row: len(row[0]))
+            while waiting:
+                # Longest first: where the memory does not suffice, it shows at once.
+                batch = waiting[-self.batch_size :]
+                replies = self._try([ids for ids, _ in batch], [r.id for _, r in batch], sampling)
+                if replies is not None:
+                    del waiting[-len(batch) :]
+                    yield from ((request, reply) for (_, request), reply in zip(batch, replies, strict=True))
+                elif len(batch) > 1:
+                    self.batch_size = len(batch) // 2
+                    log.warning("out of memory: going on with %d answers at a time", self.batch_size)
+                else:
+                    ids, request = waiting.pop()
+                    yield request, Failure(f"out of memory with a single prompt of {len(ids)} tokens")
 
-        from desta2.model.batching import LeftPadded
+    def _prompt_ids(self, request: Request) -> list[int]:
         from desta2.model.prompt import build_prompt
 
-        rows = [build_prompt(r.messages, self._tokenizer, self._style).input_ids for r in requests]
-        batch = LeftPadded.of(rows, self._llm.device)
+        return build_prompt(request.messages, self._tokenizer, self.style).input_ids
+
+    def _try(self, rows: list[list[int]], keys: list[str], sampling: Sampling) -> list[Reply] | None:
+        """Replies; None where the device's memory does not suffice."""
+        import torch
+
+        try:
+            return self._generate(rows, keys, sampling)
+        except torch.OutOfMemoryError:
+            return None  # with the error go the tensors that its traceback holds
+
+    def _generate(self, rows: list[list[int]], keys: list[str], sampling: Sampling) -> list[Reply]:
+        """Answer prompts as one batch, left-padded, in one `generate` call."""
+        import torch
+
+        from desta2.model.bases import device_of
+        from desta2.model.batching import LeftPadded
+
+        batch = LeftPadded.of(rows, device_of(self._llm))
         with torch.no_grad():
             new = self._llm.generate(
                 batch.input_ids,
                 attention_mask=batch.attention_mask,
-                logits_processor=_processors(requests, sampling),
+                logits_processor=_processors(keys, sampling),
                 eos_token_id=self._ends,
                 max_new_tokens=sampling.max_new_tokens,
                 do_sample=False,
@@ -144,7 +231,7 @@ class TransformersBackend:
         return Reply(text, length is not None)
 
 
-def _processors(requests: Sequence[Request], sampling: Sampling) -> Any:
+def _processors(keys: Sequence[str], sampling: Sampling) -> Any:
     """Sampling as logits processors on top of greedy decoding."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
@@ -155,20 +242,17 @@ def _processors(requests: Sequence[Request], sampling: Sampling) -> Any:
         processors.append(TemperatureLogitsWarper(sampling.temperature))
     if sampling.top_p < 1:
         processors.append(TopPLogitsWarper(sampling.top_p))
-    processors.append(_GumbelNoise([f"{sampling.seed}/{request.id}" for request in requests]))
+    processors.append(_GumbelNoise([item_seed(sampling, key) for key in keys]))
     return processors
 
 
 class _GumbelNoise:
     """Adds standard Gumbel noise to the logits (rows, vocabulary), each row from its own generator."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, seeds: Sequence[int]) -> None:
         import torch
 
-        self._generators = []
-        for key in keys:
-            seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
-            self._generators.append(torch.Generator().manual_seed(seed))
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         import torch

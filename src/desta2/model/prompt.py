@@ -29,6 +29,7 @@ __all__ = [
     "prompt_text",
     "response_ids",
     "seed_messages",
+    "template_messages",
     "with_bos_policy",
 ]
 
@@ -121,11 +122,30 @@ def _marked(
     turns: list[Turn], slots: Sequence[list[_Slot]], tokenizer: Any, config: Any, for_answer: bool
 ) -> tuple[str, "_Markers"]:
     """The rendered template, with markers for clips and for texts that must not become control tokens."""
-    if slots and config.system_prompt is not None and turns[0].role != "system":
-        turns = [Turn("system", (config.system_prompt,)), *turns]
+    turns = _with_system(turns, slots, config)
     markers = _Markers(turns, tokenizer)
     messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
     return _render(tokenizer, messages, for_answer=for_answer), markers
+
+
+def _with_system(turns: list[Turn], slots: Sequence[list[_Slot]], config: Any) -> list[Turn]:
+    if slots and config.system_prompt is not None and turns[0].role != "system":
+        return [Turn("system", (config.system_prompt,)), *turns]
+    return turns
+
+
+def template_messages(conversation: Sequence[Mapping[str, Any] | Turn], config: Any) -> list[dict[str, str]]:
+    """What the LLM's chat template is given for a conversation whose clips are texts (see `seed_messages`).
+
+    For servers that apply the template themselves. Theirs is the prompt of `build_prompt` only where no text
+    spells a special token and no token spans the border of a clip's text: compare the ids.
+
+    Raises:
+        InputError: The messages are malformed, or a clip has no text.
+    """
+    turns = normalise(conversation)
+    slots = _clip_slots(turns, None, 0)
+    return _LAYOUTS[config.layout](_with_system(turns, slots, config), iter(slots), _Unmarked())
 
 
 def with_bos_policy(prompt: Prompt, tokenizer: Any, config: Any) -> Prompt:
@@ -198,6 +218,16 @@ class _Markers:
         return self._controls.sub(lambda match: self.mark(_Slot(match.group())), text)
 
 
+class _Unmarked:
+    """Texts as they are, in place of `_Markers`."""
+
+    def mark(self, *slots: _Slot) -> str:
+        return "".join(slot.text for slot in slots)
+
+    def escape(self, text: str) -> str:
+        return text
+
+
 def _control_texts(tokenizer: Any) -> list[str]:
     """Texts that the tokenizer reads as special tokens, longest first so that none hides in another."""
     added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
@@ -224,7 +254,7 @@ def _clip_slots(
 
 
 def _own_turn_layout(
-    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers
+    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers | _Unmarked
 ) -> list[dict[str, str]]:
     """DeSTA2: each clip is a turn with the role `audio`, at its place between the texts."""
     messages = []
@@ -248,7 +278,7 @@ def _clips_first_if_last(parts: Sequence[str | ClipPart]) -> list[str | ClipPart
 
 
 def _in_turn_layout(
-    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers
+    turns: Sequence[Turn], slots: Iterator[list[_Slot]], markers: _Markers | _Unmarked
 ) -> list[dict[str, str]]:
     """DeSTA2.5: each clip stands between two tags in the user's text."""
     messages = []

@@ -15,7 +15,7 @@ from typing import Any
 from desta2.data.annotate import annotate
 from desta2.data.attributes import load_scheme
 from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
-from desta2.data.respond import respond
+from desta2.data.respond import Asking, respond
 from desta2.data.seed import seed
 from desta2.evaluate.nano import evaluate_nano
 from desta2.nano.recipe import adapter_config
@@ -95,14 +95,13 @@ def build_pairs(folder: Path, n: int, seed_number: int) -> Path:
     config = adapter_config([folder / "pairs"], folder / "adapter", 1, seed_number)
     style = PromptStyle(config.model.layout, config.model.system_prompt)
     with Progress(n, "self-generation: the LLM answers the one prompt") as bar:
-        backend = TransformersBackend("nano", style)
+        backend = TransformersBackend("nano", style, batch_size=100)
         sampling = Sampling(max_new_tokens=160, seed=seed_number)
         respond(
             folder / "seeds.jsonl",
             folder / "pairs",
             backend,
-            sampling=sampling,
-            batch_size=100,
-            progress=bar.move_to,
+            Asking(sampling=sampling),
+            bar.move_to,
         )
     return folder / "pairs"

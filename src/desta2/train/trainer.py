@@ -28,6 +28,7 @@ from desta2.train.collate import Collator
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
 from desta2.train.dataset import ClippedPair, Example, PairDataset, make_example, read_pairs
 from desta2.train.features import LiveFeatures, TapCache, write_transcripts
+from desta2.train.selfgen import warn_if_not_self_generated
 
 _CHECKPOINTS = "checkpoints"
 
@@ -95,6 +96,7 @@ def train(config: TrainConfig) -> Path:
         raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
     set_seed(run.seed)
     model = build_model(config.model)
+    warn_if_not_self_generated((pair for pair, _ in pairs), model.config)
     output.mkdir(parents=True, exist_ok=True)
     clips = list(dict.fromkeys(clip for _, heard in pairs for clip, _ in heard))
     fresh = config.model.adapter is None

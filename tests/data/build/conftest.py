@@ -60,5 +60,5 @@ class Build:
 @pytest.fixture
 def a_build(tmp_path, corpus, monkeypatch):
     made = Build(tmp_path, corpus(5))
-    monkeypatch.setattr(stages, "open_backend", lambda _: InstantBackend(made.log))
+    monkeypatch.setattr(stages, "open_backend", lambda *_, **__: InstantBackend(made.log))
     return made

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from instant import InstantBackend
 
 from desta2.data import attributes
 from desta2.data.build import run, stages
@@ -115,19 +116,16 @@ def test_a_change_that_shows_on_the_way_needs_leave_too(a_build):
 
 
 def test_it_goes_on_in_the_middle_of_a_stage(a_build, monkeypatch):
-    real, calls = stages.open_backend, []
+    real = stages.open_backend
 
-    class Failing:
-        name, fingerprint = "instant", "0"
+    class Failing(InstantBackend):
+        def answers(self, requests, sampling):
+            for count, answer in enumerate(super().answers(requests, sampling)):
+                if count == 2:
+                    raise RunError("the server is gone")
+                yield answer
 
-        def reply(self, requests, sampling):
-            calls.append(1)
-            if len(calls) == 3:
-                raise RunError("the server is gone")
-            return real(None).reply(requests, sampling)
-
-    a_build.config["respond"]["batch_size"] = 1
-    monkeypatch.setattr(stages, "open_backend", lambda _: Failing())
+    monkeypatch.setattr(stages, "open_backend", lambda *_, **__: Failing(a_build.log))
     with pytest.raises(RunError, match="the server is gone"):
         a_build.run()
     monkeypatch.setattr(stages, "open_backend", real)

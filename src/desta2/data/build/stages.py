@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import create_model
 
 from desta2.config import StrictModel
 from desta2.data.annotate import annotate
 from desta2.data.augment import augment
-from desta2.data.backends import Backend, PromptStyle, Sampling, TransformersBackend
+from desta2.data.backends import Sampling
 from desta2.data.build.config import Common, section_of
 from desta2.data.check.config import CheckConfig
 from desta2.data.check.stage import check
 from desta2.data.disturb import Recipe
-from desta2.data.respond import respond
+from desta2.data.llms import open_backend
+from desta2.data.prompts import pool_of
+from desta2.data.respond import Asking, respond
 from desta2.data.seed import SeedFormat, seed
 from desta2.data.sources import load_source
 from desta2.data.sources.base import Options
@@ -84,14 +86,6 @@ class Job:
         return function(*arguments, **options, **self.config.shared(function), progress=self.progress)
 
 
-def open_backend(section: Any) -> Backend:
-    """The LLM that a `respond` section names."""
-    from desta2.model.configuration import DEFAULT_SYSTEM_PROMPT
-
-    system = DEFAULT_SYSTEM_PROMPT if section.system is None else section.system or None
-    return TransformersBackend(section.llm, PromptStyle(section.layout, system))
-
-
 def _run_corpus(job: Job) -> dict[str, Any]:
     section = job.section
     options = {name: getattr(section, name) for name in _CORPUS_OPTIONS}
@@ -113,9 +107,9 @@ def _run_seed(job: Job) -> dict[str, Any]:
 
 
 def _run_respond(job: Job) -> dict[str, Any]:
-    options = {name: value for name, value in _values(job.section).items() if name not in _BACKEND_KEYS}
-    sampling = Sampling(**{name: options.pop(name) for name in _SAMPLING_OPTIONS})
-    return _counts(job.call(job.source, job.out, open_backend(job.section), sampling=sampling, **options))
+    options = {name: value for name, value in _values(job.section).items() if name not in _ASKING_KEYS}
+    llm = options.pop("llm")
+    return _counts(job.call(job.source, job.out, open_backend(llm, **options), asking=_asking(job.section)))
 
 
 def _run_check(job: Job) -> dict[str, Any]:
@@ -135,8 +129,13 @@ def _check_augment(section: Any) -> None:
     Recipe(**{field.name: getattr(section, field.name) for field in dataclasses.fields(Recipe)})
 
 
+def _asking(section: Any) -> Asking:
+    sampling = Sampling(**{name: getattr(section, name) for name in _SAMPLING_OPTIONS})
+    return Asking(pool_of(section.prompt, section.prompts), sampling, section.n)
+
+
 def _check_respond(section: Any) -> None:
-    Sampling(**{name: getattr(section, name) for name in _SAMPLING_OPTIONS})
+    _asking(section)
     if section.llm.startswith((".", "/", "~")) and not Path(section.llm).is_dir():
         raise ConfigError(f"respond.llm: there is no folder {section.llm}; give a folder, a hub id, or nano")
 
@@ -157,11 +156,13 @@ def _counts(summary: Any) -> dict[str, Any]:
 
 
 _SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(Sampling))
-_BACKEND_KEYS: dict[str, Any] = {
+_RESPOND_KEYS: dict[str, Any] = {
     "llm": (str, ...),
-    "layout": (Literal["desta2", "desta2.5"], "desta2"),
-    "system": (str | None, None),  # None is that of training, "" is none
+    "prompt": (str | None, None),
+    "prompts": (Path | None, None),
+    "n": (int, 1),
 }
+_ASKING_KEYS = {*_SAMPLING_OPTIONS, *_RESPOND_KEYS} - {"llm"}
 # The seeds of a published training set are no clips: they need `desta2 corpus --seeds` and `desta2 respond`.
 _CORPUS_OPTIONS = tuple(field.name for field in dataclasses.fields(Options) if field.name != "seeds")
 _CORPUS_KEYS: dict[str, Any] = {"name": (str, ...), "source": (str, ...), "columns": (dict[str, str], {})}
@@ -190,9 +191,12 @@ STAGES = (
     ),
     Stage(
         "respond", "asking the LLM", respond,
-        section_of("respond", Sampling, respond, leave_out={"sampling"}, more=_BACKEND_KEYS),
+        section_of("respond", Sampling, open_backend, more=_RESPOND_KEYS),
         "pairs", _run_respond, check=_check_respond,
-        harmless=frozenset({"batch_size"}), welcome=frozenset({"max_new_tokens"}),
+        harmless=frozenset(
+            {"batch_size", "device_map", "concurrency", "timeout", "retries", "per_minute", "api_key_env"}
+        ),
+        welcome=frozenset({"max_new_tokens"}),
     ),
     Stage("check", "checking the answers", check, _CHECK_SECTION, "checked", _run_check, optional=True),
 )  # fmt: skip

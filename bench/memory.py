@@ -1,0 +1,108 @@
+"""Whether memory grows with the corpus: seed + respond at 10,000 clips and at N, with an instant LLM.
+
+    python bench/memory.py [--clips 100000 | --clips 1000000]
+
+Each size runs in a process of its own, which writes its clips, then seeds them, then has them answered by a
+backend in the same process (no network, no LLM), and then starts again on the finished output, so that
+scanning what is done is measured too. Reported are the peak of resident memory, as the system counts it, what
+was there before the first clip (torch and transformers, mostly), and seconds.
+"""
+
+import argparse
+import json
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from instant_llm import ANSWER
+
+FEW = 10_000
+TARGET = 1.10  # peak at N clips over peak at FEW
+
+
+class Instant:
+    """A backend that answers at once."""
+
+    kind = "endpoint"
+    name = "instant"
+    fingerprint = None
+
+    def __init__(self) -> None:
+        from desta2.data.backends import PromptStyle
+
+        self.style = PromptStyle()
+
+    def answers(self, requests: Iterable, sampling: object) -> Iterator:  # type: ignore[type-arg]
+        """The same answer to everything."""
+        from desta2.data.backends import Reply
+
+        for request in requests:
+            yield request, Reply(ANSWER, True)
+
+
+def measure(count: int) -> dict[str, float]:
+    """Run both stages on `count` clips in this process."""
+    import desta2.model.prompt  # noqa: F401  # with torch, which respond would import later
+    from desta2.data.respond import respond
+    from desta2.data.seed import seed
+    from desta2.records import Clip, write_records
+
+    before = peak_mb()
+    with tempfile.TemporaryDirectory() as name:
+        folder, seconds = Path(name), {}
+        attributes = {"gender": "Female", "emotion": "Happy", "pitch": "High"}
+        clips = (
+            Clip(
+                id=f"corpus/{i:09}",
+                audio=f"wav/{i}.wav",
+                duration=5.0,
+                text=f"clip {i}",
+                attributes=attributes,
+            )
+            for i in range(count)
+        )
+        write_records(folder / "clips.jsonl", clips)
+        for stage in ("seed", "respond", "respond again"):
+            started = time.perf_counter()
+            if stage == "seed":
+                seed(folder / "clips.jsonl", folder / "seeds.jsonl", "v2")
+            else:
+                done = respond(folder / "seeds.jsonl", folder / "pairs", Instant())
+                assert done.written + done.already_done == count
+            seconds[stage] = round(time.perf_counter() - started, 1)
+    return {"clips": count, "before_mb": before, "peak_mb": peak_mb(), **seconds}
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
+def main() -> None:
+    """The command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--clips", type=int, default=100_000)
+    parser.add_argument("--alone", action="store_true", help="measure in this process")
+    arguments = parser.parse_args()
+    logging.getLogger("desta2").setLevel(logging.ERROR)
+    if arguments.alone:
+        print(json.dumps(measure(arguments.clips)))
+        return
+    found = [
+        json.loads(subprocess.check_output([sys.executable, __file__, "--alone", "--clips", str(count)]))
+        for count in (FEW, arguments.clips)
+    ]
+    ratio = found[1]["peak_mb"] / found[0]["peak_mb"]
+    print(json.dumps({"runs": found, "ratio": round(ratio, 3), "target": TARGET}, indent=2))
+    sys.exit(ratio > TARGET)
+
+
+if __name__ == "__main__":
+    main()
