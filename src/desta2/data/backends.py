@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -80,6 +80,7 @@ class PromptStyle:
     layout: str = "desta2"
     system_prompt: str | None = None
     n_queries: int = 0
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 class TransformersBackend:
