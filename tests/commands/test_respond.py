@@ -73,6 +73,12 @@ def test_the_backbone_lends_its_fingerprint(result, bases, tmp_path):
     assert {pair.provenance.prompt for pair in pairs} <= {"What?", "Who?"}
 
 
+def test_variables_of_the_chat_template_are_sent(result):
+    with LoopbackLLM(lambda body, number: chat("ok")) as server:
+        result("respond", "seeds.jsonl", "--llm", server.url, "--template", "enable_thinking=false")
+    assert [body["chat_template_kwargs"] for body in server.bodies] == [{"enable_thinking": False}] * 3
+
+
 def test_another_backbone_than_the_llm_in_this_process(cli, bases, save_llm, tmp_path):
     save_llm(tmp_path / "other", seed=9)
     argv = ("respond", "seeds.jsonl", "--llm", bases / "llm", "--max-new-tokens", 2, "--backbone")
@@ -106,6 +112,7 @@ def test_a_server_that_dies_is_a_failure_of_the_run(cli, monkeypatch):
         (["--llm", "nano", "--prompts", "none.txt"], "cannot read the prompts none.txt"),
         (["--llm", "nano", "--prompt", " "], "a prompt is empty"),
         (["--llm", "nano", "--n", "2", "--temperature", "0"], "are the same answer 2 times"),
+        (["--llm", "nano", "--template", "thinking"], "--template 'thinking': expected NAME=VALUE"),
         (["--llm", "nano", "--backbone", "./none"], "the frozen model ./none"),
     ],
 )

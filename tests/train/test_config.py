@@ -6,9 +6,10 @@ import pytest
 
 from desta2.config import load_config
 from desta2.errors import ConfigError
+from desta2.model.configuration import Desta2Config
 from desta2.nano.demo import DemoSize
 from desta2.nano.recipe import adapter_config
-from desta2.train.config import TrainConfig
+from desta2.train.config import LoraOptions, TrainConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LEAST = {
@@ -39,6 +40,9 @@ def test_defaults_are_the_papers():
         ("run.batch_size=0", "wrong value for 'run.batch_size' in override 'run.batch_size=0': given 0 (int), expected greater than or equal to 1"),
         ("model.layout=desta3", "wrong value for 'model.layout' in override 'model.layout=desta3': given 'desta3' (str), expected 'desta2' or 'desta2.5'"),
         ("model.adapter_dropout=1", "expected less than 1"),
+        ("model.lora.rank=8", "unknown key 'model.lora.rank' in override 'model.lora.rank=8'; known keys: model.lora.alpha, "),
+        ("model.lora.r=0", "wrong value for 'model.lora.r' in override 'model.lora.r=0': given 0 (int), expected greater"),
+        ("model.dtype=half", "expected 'float32', 'bfloat16' or 'float16'"),
         ("data.train=[]", "wrong value for 'data.train'"),
     ],
 )  # fmt: skip
@@ -46,6 +50,19 @@ def test_mistakes_are_named(override, line):
     with pytest.raises(ConfigError) as caught:
         load_config(RECIPES / "nano.yaml", TrainConfig, [override])
     assert line in str(caught.value)
+
+
+def test_how_the_llm_is_loaded_and_changed():
+    overrides = [
+        "model.lora.r=4", "model.lora.target_modules=[q_proj, v_proj]", "model.dtype=bfloat16",
+        "model.quantization_config={quant_method: bitsandbytes, load_in_4bit: true}",
+        "model.chat_template_kwargs.enable_thinking=false",
+    ]  # fmt: skip
+    model = load_config(RECIPES / "nano.yaml", TrainConfig, overrides).model
+    assert model.lora.model_dump() == Desta2Config(lora={"r": 4, "target_modules": ["q_proj", "v_proj"]}).lora
+    assert LoraOptions().model_dump() == Desta2Config(lora={}).lora
+    assert model.quantization_config == {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    assert (model.dtype, model.chat_template_kwargs) == ("bfloat16", {"enable_thinking": False})
 
 
 def test_what_has_no_default_is_asked_for(tmp_path):

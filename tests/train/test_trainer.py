@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
-from desta2.model import Desta2Model
+from desta2.model import Desta2Model, lora
 from desta2.train import trainer
 from desta2.train.collate import Collator
 from desta2.train.config import TrainConfig
@@ -231,6 +232,67 @@ def test_training_starts_from_an_adapter(config, whole, tmp_path):
     wrong = r"does not fit its configuration.*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("third", model={"adapter": tmp_path, "n_queries": 4}))
+
+
+@pytest.fixture(scope="module")
+def with_lora(make_config, tmp_path_factory):
+    """Output folder of a run with LoRA, with dropout."""
+    pytest.importorskip("peft")
+    output = tmp_path_factory.mktemp("lora") / "out"
+    return train(make_config(output, model={"lora": {"r": 2, "dropout": 0.3}})).parent
+
+
+def test_lora_is_trained_and_the_llm_itself_is_not(bases, config, built, with_lora):
+    run = config(model={"lora": {"r": 2, "dropout": 0.3}})
+    folder = train(run)
+    plain = AutoModelForCausalLM.from_pretrained(bases / "llm").state_dict()
+    trained = {name.replace(".base_layer", ""): w for name, w in built[0].llm.state_dict().items()}
+    assert {name for name in trained if name not in plain} == {name for name in trained if "lora_" in name}
+    for name, weight in plain.items():
+        assert torch.equal(trained[name], weight), name
+    fresh = build_model(run.model)
+    matrices = load_file(folder / lora.WEIGHTS_FILE)
+    assert all(not torch.equal(matrices[name], drawn) for name, drawn in lora.weights(fresh.llm).items())
+    drawn = fresh.adapter.state_dict()
+    assert all(not torch.equal(weight, drawn[name]) for name, weight in adapter_of(folder).items())
+    names = {path.name for path in (with_lora / "checkpoints" / "checkpoint-8").iterdir()}
+    assert {"adapter.safetensors", "lora"} < names
+    assert not {"model.safetensors", "pytorch_model.bin"} & names
+
+
+def test_a_run_with_lora_that_was_killed_ends_as_one_that_was_not(config, with_lora, monkeypatch):
+    killed = config("killed", model={"lora": {"r": 2, "dropout": 0.3}})
+    with monkeypatch.context() as patch:
+        kill_at(patch, 6)
+        with pytest.raises(KeyboardInterrupt):
+            train(killed)
+    folder = train(killed)
+    assert_same(adapter_of(folder), adapter_of(with_lora / "model"))
+    assert_same(load_file(folder / lora.WEIGHTS_FILE), load_file(with_lora / "model" / lora.WEIGHTS_FILE))
+    assert log_of(folder.parent) == log_of(with_lora)
+
+
+def test_training_goes_on_from_an_adapter_and_its_lora(config, with_lora, whole):
+    barely = {"max_steps": 1, "learning_rate": 1e-12}
+    options = {"adapter": with_lora / "model", "lora": {"r": 2}}
+    folder = train(config("on", model=options, **barely))
+    start = load_file(with_lora / "model" / lora.WEIGHTS_FILE)
+    assert_same(load_file(folder / lora.WEIGHTS_FILE), start, tolerance=1e-7)
+    assert_same(adapter_of(folder), adapter_of(with_lora / "model"), tolerance=1e-7)
+    added = train(config("added", model={"adapter": whole / "model", "lora": {"r": 2}}, **barely))
+    assert_same(adapter_of(added), adapter_of(whole / "model"), tolerance=1e-7)
+    assert all(
+        float(m.abs().max()) < 1e-7
+        for name, m in load_file(added / lora.WEIGHTS_FILE).items()
+        if "lora_B" in name
+    )
+    with pytest.raises(
+        CheckpointError, match=r"model was trained with LoRA weights on the LLM; give model\.lora"
+    ):
+        train(config("off", model={"adapter": with_lora / "model"}))
+    wrong = r"does not fit its configuration: .*has shape \(2, 24\), expected \(4, 24\)"
+    with pytest.raises(CheckpointError, match=wrong):
+        train(config("other", model={**options, "lora": {"r": 4}}))
 
 
 def test_whisper_writes_the_missing_transcripts(bases, make_model, pairs):

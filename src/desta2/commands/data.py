@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit
+from desta2.commands import AsJson, Verbose, emit, quiet_transformers
 from desta2.progress import Progress
 
 Clips = Annotated[

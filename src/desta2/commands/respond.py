@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,13 @@ def respond(
             help="The LLM that will be trained, folder or hub id: compared with the one that answers."
         ),
     ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Of the LLM's chat template, as in training.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="In this process: answers at a time.")] = 16,
     device_map: Annotated[
         str | None, typer.Option(help="In this process: as in transformers. Default: accelerators, else CPU.")
@@ -89,6 +96,7 @@ def respond(
         llm,
         layout=layout,
         system=system,
+        chat_template_kwargs=_variables(template or []),
         backbone=backbone,
         batch_size=batch_size,
         device_map=device_map,
@@ -103,6 +111,21 @@ def respond(
     with Progress(total, f"asking {backend.name} for {total} answers") as bar:
         summary = stage.respond(seeds, output, backend, asking, bar.move_to)
     _tell(output, summary, as_json)
+
+
+def _variables(given: list[str]) -> dict[str, Any] | None:
+    """NAME=VALUE options, the values read as YAML."""
+    import yaml
+
+    from desta2.errors import InputError
+
+    variables = {}
+    for option in given:
+        name, equals, value = option.partition("=")
+        if not name or not equals:
+            raise InputError(f"--template {option!r}: expected NAME=VALUE, such as enable_thinking=false")
+        variables[name] = yaml.safe_load(value)
+    return variables or None
 
 
 def _tell(output: Path, summary: Summary, as_json: bool) -> None:

@@ -25,6 +25,7 @@ class Backbone:
         llm: folder or hub id, or "nano" for the shipped one.
 
     Attributes:
+        tokenizer: its own.
         fingerprint: of its weights; None where not all of them lie here.
 
     Raises:
@@ -40,7 +41,7 @@ class Backbone:
         self.name = llm
         path = checkpoint.resolve_base(base_id("llm", llm), None)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot load the tokenizer of {llm}: {error}") from error
         self.fingerprint = checkpoint.fingerprint_at_hand(path)
@@ -49,12 +50,14 @@ class Backbone:
         """The prompt of training, with the seed in place of the clip."""
         from desta2.model.prompt import build_prompt
 
-        return build_prompt(request.messages, self._tokenizer, style).input_ids
+        return build_prompt(request.messages, self.tokenizer, style).input_ids
 
-    def templated_ids(self, messages: list[dict[str, str]]) -> list[int]:
+    def templated_ids(self, messages: list[dict[str, str]], style: PromptStyle) -> list[int]:
         """What a server's chat API makes of `messages` with the LLM's own template."""
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **(style.chat_template_kwargs or {})
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def same_name(one: str, other: str) -> bool:

@@ -15,7 +15,7 @@ import hashlib
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -85,6 +85,7 @@ class PromptStyle:
     layout: str = "desta2"
     system_prompt: str | None = None
     n_queries: int = 0
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 class Backend(Protocol):

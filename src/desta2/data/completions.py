@@ -23,7 +23,11 @@ class NoAnswer(Exception):
 
 
 def request_body(
-    model: str, prompt: list[dict[str, str]] | Sequence[int], key: str, sampling: Sampling
+    model: str,
+    prompt: list[dict[str, str]] | Sequence[int],
+    key: str,
+    sampling: Sampling,
+    template: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The JSON of a request.
 
@@ -32,18 +36,20 @@ def request_body(
         prompt: messages for the chat API, token ids for the completions API.
         key: id of the item, from which its seed comes (31 bits: what every server takes).
         sampling: how the answer is drawn.
+        template: variables of the server's chat template, by the name that vLLM and SGLang have for them.
     """
     chat = bool(prompt) and isinstance(prompt[0], Mapping)
-    return json.dumps(
-        {
-            "model": model,
-            "messages" if chat else "prompt": prompt,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_new_tokens,
-            "seed": item_seed(sampling, key) & 0x7FFFFFFF,
-        }
-    ).encode()
+    body: dict[str, Any] = {
+        "model": model,
+        "messages" if chat else "prompt": prompt,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_new_tokens,
+        "seed": item_seed(sampling, key) & 0x7FFFFFFF,
+    }
+    if chat and template:
+        body["chat_template_kwargs"] = template
+    return json.dumps(body).encode()
 
 
 def read_reply(content: bytes, api: Api) -> Reply:

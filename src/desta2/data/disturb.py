@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +133,7 @@ def augment_clip(
     untrue = _untrue(clip, exact)
     labels = {attribute.key for attribute in scheme.attributes if attribute.measured in untrue}
     known = {key: value for key, value in clip.measured.items() if key.removesuffix(ESTIMATED) not in untrue}
-    update = {
+    update: dict[str, Any] = {
         "id": copy.id_of(clip),
         "start": None,
         "end": None,

@@ -137,7 +137,7 @@ class EndpointBackend:
             prompt = self.prompt(request)
         except NoAnswer as error:
             return Failure(str(error))
-        return request_body(self.served_name, prompt, request.id, sampling)
+        return request_body(self.served_name, prompt, request.id, sampling, self.style.chat_template_kwargs)
 
     def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
         """What is sent for a request.
@@ -152,8 +152,8 @@ class EndpointBackend:
         ids = self.backbone.prompt_ids(request, self.style)
         if self.api == "completions":
             return ids
-        messages = template_messages(request.messages, self.style)
-        if self.backbone.templated_ids(messages) != ids:
+        messages = template_messages(request.messages, self.style, self.backbone.tokenizer)
+        if self.backbone.templated_ids(messages, self.style) != ids:
             raise NoAnswer(
                 "the chat API would make another prompt of this seed than training does (it holds the text "
                 "of a special token, or a token spans its border); send token ids: --api completions"

@@ -21,10 +21,35 @@ HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "re
 AUTO_OPTIONS = ("adapter_kwargs", "code_revision", "trust_remote_code")
 
 
-def load_llm(llm: str, dtype: Any, device_map: Any, **hub_options: Any) -> Any:
-    """Load a causal LM from a folder or hub id; `dtype` None means as stored."""
+def load(
+    llm: str, encoder: str, dtype: Any, device_map: Any, quantization_config: Any, **hub_options: Any
+) -> tuple[Any, Any]:
+    """The LLM, and the Whisper on the device of its embeddings; see `load_llm`."""
+    loaded = load_llm(llm, dtype, device_map, quantization_config, **hub_options)
+    return loaded, load_whisper(encoder, dtype, device_of(loaded), **hub_options)
+
+
+def load_llm(
+    llm: str, dtype: Any, device_map: Any, quantization_config: Any = None, **hub_options: Any
+) -> Any:
+    """Load a causal LM from a folder or hub id.
+
+    Args:
+        llm: folder or hub id.
+        dtype: as in transformers; None means as stored, float32 where that is float16 on a CPU.
+        device_map: as in transformers.
+        quantization_config: as in transformers: a configuration of a library that rounds weights while they
+            are read, or the same as a mapping with `quant_method`.
+        hub_options: as in transformers.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or the library that is to round it is missing.
+    """
     config = _config("LLM", llm, hub_options)
-    return _load(AutoModelForCausalLM, "LLM", llm, config, dtype, device_map=device_map, **hub_options)
+    options = {"device_map": device_map, **hub_options}
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    return _load(AutoModelForCausalLM, "LLM", llm, config, dtype, **options)
 
 
 def load_whisper(encoder: str, dtype: Any, device: torch.device, **hub_options: Any) -> Any:
@@ -52,11 +77,16 @@ def _load(auto: Any, what: str, base: str, config: Any, dtype: Any, **options: A
     dtype = "auto" if dtype is None else dtype
     try:
         module = auto.from_pretrained(base, config=config, dtype=dtype, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # the last: a library that quantises is missing
         raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
     # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.
     half_on_cpu = dtype == "auto" and module.dtype == torch.float16 and module.device.type == "cpu"
-    return module.float() if half_on_cpu else module
+    return module.float() if half_on_cpu and not is_quantised(module) else module
+
+
+def is_quantised(module: Any) -> bool:
+    """Whether transformers loaded it with rounded weights."""
+    return getattr(module, "hf_quantizer", None) is not None
 
 
 def read_config(what: str, base: str, *, needed: bool, **hub_options: Any) -> Any:
@@ -99,9 +129,32 @@ def llm_width(llm: Any) -> int:
 
 
 def embedding_std(llm: Any) -> float:
-    """Standard deviation of the LLM's input embeddings, over at most some 4,000 evenly spaced rows."""
-    weight = llm.get_input_embeddings().weight.detach()
-    return float(weight[:: max(1, len(weight) // 4000)].float().std())
+    """Standard deviation of the LLM's input embeddings, over at most some 4,000 evenly spaced ids.
+
+    Of what the layer gives, not of its weights: some LLMs scale them there.
+    """
+    layer = llm.get_input_embeddings()
+    count = layer.weight.shape[0]
+    with torch.no_grad():
+        vectors = layer(torch.arange(0, count, max(1, count // 4000), device=layer.weight.device))
+    return float(vectors.float().std())
+
+
+def embedding_gain(llm: Any, recorded: float | None) -> float:
+    """How many times larger the LLM's input embeddings are than when an adapter was made for it.
+
+    Some LLMs (Gemma) scale their embeddings by the root of the width: older versions of transformers behind
+    the place where we put the adapter's vectors, newer ones before. Rounding changes them by far less than
+    half, which counts as 1.
+
+    Args:
+        llm: A causal LM.
+        recorded: Their standard deviation then; None means that nobody knows, and counts as unchanged.
+    """
+    if not recorded:
+        return 1.0
+    gain = embedding_std(llm) / recorded
+    return 1.0 if 0.5 < gain < 2 else gain
 
 
 def check_widths(config: Desta2Config, whisper: Any, llm: Any) -> None:

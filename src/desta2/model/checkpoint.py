@@ -212,7 +212,13 @@ def fingerprint(source: str | os.PathLike[str] | nn.Module) -> str:
 
 
 def base_fingerprint(base: str, module: nn.Module, cache_dir: Any = None) -> str:
-    """Fingerprint of a frozen model that was loaded from `base`: from its files where there are any."""
+    """Fingerprint of a frozen model that was loaded from `base`: from its files where there are any.
+
+    So it is the same however the weights were rounded in loading.
+
+    Raises:
+        CheckpointError: There are no safetensors files, and the weights are rounded.
+    """
     from transformers.utils.hub import cached_file
 
     if Path(base).is_dir():
@@ -226,7 +232,14 @@ def base_fingerprint(base: str, module: nn.Module, cache_dir: Any = None) -> str
             _raise_exceptions_for_missing_entries=False,
         )
         folder = Path(config).parent if config else Path(base)
-    return fingerprint(folder if _weight_files(folder) else module)
+    if _weight_files(folder):
+        return fingerprint(folder)
+    if getattr(module, "hf_quantizer", None) is not None:
+        raise CheckpointError(
+            f"{base} has no safetensors files, so once quantised it cannot be told from others; load it "
+            "without quantization_config, save it with save_pretrained, and use that folder"
+        )
+    return fingerprint(module)
 
 
 def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:
@@ -238,13 +251,13 @@ def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:
     return fingerprint(folder) if _weight_files(folder) else None
 
 
-def check_fingerprint(what: str, base: str, expected: str | None, actual: str) -> None:
+def check_base(what: str, base: str, module: nn.Module, expected: str | None, cache_dir: Any = None) -> None:
     """Compare a frozen model's fingerprint with the one it had in training (None: not recorded, accepted).
 
     Raises:
-        CheckpointError: They differ.
+        CheckpointError: They differ, or it has none (see `base_fingerprint`).
     """
-    if expected is not None and expected != actual:
+    if expected is not None and expected != (actual := base_fingerprint(base, module, cache_dir)):
         raise CheckpointError(
             f"the {what} at {base} is not the one that the adapter was trained with (fingerprint "
             f"{actual[:12]}, expected {expected[:12]}); use the right one, or pass allow_other_bases=True to "

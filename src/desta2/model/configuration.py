@@ -7,6 +7,7 @@ models, and loading compares them again.
 """
 
 import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -16,6 +17,7 @@ from desta2.errors import ConfigError
 LAYOUTS = ("desta2", "desta2.5")
 BOS_POLICIES = ("template", "published-inference")
 DEFAULT_SYSTEM_PROMPT = "Focus on the audio clips and instructions."
+LORA_DEFAULTS: dict[str, Any] = {"r": 8, "alpha": 16, "dropout": 0.0, "target_modules": "all-linear"}
 
 
 def default_tap_layers(encoder_layers: int, n_taps: int = 4) -> list[int]:
@@ -34,6 +36,8 @@ class Desta2Config(PretrainedConfig):
         encoder_fingerprint: The same for the Whisper.
         layout: Where a clip stands: "desta2" (a turn of its own) or "desta2.5" (inside the user's turn).
         system_prompt: System turn put before conversations that have clips and no system turn; None for none.
+            Chat templates without a system role get it at the head of the first user turn.
+        chat_template_kwargs: Variables of the LLM's chat template, such as `{"enable_thinking": False}`.
         bos_policy: What begins a prompt with clips. "template": what the chat template writes, and nothing
             else. "published-inference", for answering as the published DeSTA2 code does: the tokenizer's own
             beginning of text stands before the template's, and each clip's vectors stand as many tokens too
@@ -51,6 +55,9 @@ class Desta2Config(PretrainedConfig):
         standardise_taps: Whether each tap is standardised per channel with statistics stored in the adapter
             (see `Adapter.calibrate`). Off for the published checkpoints.
         query_std: Standard deviation of the queries when a fresh adapter is drawn.
+        llm_embedding_std: Standard deviation of the LLM's input embeddings when the adapter was made. Where
+            it is another one on loading, this version of transformers scales the LLM's embeddings elsewhere,
+            and the adapter's vectors are scaled with them (see `bases.embedding_gain`).
         output_scale: Standard deviation of a fresh adapter's outputs; None leaves the projection as drawn.
         max_transcript_tokens: Longest transcript that the Whisper decoder writes, per window.
         strip_transcripts: Whether white space around Whisper's transcripts is taken off. The published DeSTA2
@@ -58,6 +65,9 @@ class Desta2Config(PretrainedConfig):
         max_clip_seconds: Longest clip that is taken; longer ones are refused, never cut off.
         detect_speech: Whether a clip in which nobody speaks (Silero VAD) gets an empty transcript instead of
             what Whisper makes of it. None: as published, which is yes for layout "desta2.5", no for "desta2".
+        lora: Low-rank updates of the LLM, trained beside the adapter (needs peft): `r` (8), `alpha` (16),
+            `dropout` (0.0) and `target_modules` ("all-linear": all linear layers but the output; or a list of
+            names, or a regular expression); `{}` for these defaults. None: the LLM stays as it is.
 
     Raises:
         ConfigError: A key is unknown or a value impossible.
@@ -90,6 +100,9 @@ class Desta2Config(PretrainedConfig):
         strip_transcripts: bool = True,
         max_clip_seconds: float = 600.0,
         detect_speech: bool | None = None,
+        chat_template_kwargs: dict[str, Any] | None = None,
+        lora: dict[str, Any] | None = None,
+        llm_embedding_std: float | None = None,
         **kwargs: Any,
     ) -> None:
         _refuse_unknown(kwargs)
@@ -116,6 +129,9 @@ class Desta2Config(PretrainedConfig):
         self.strip_transcripts = strip_transcripts
         self.max_clip_seconds = max_clip_seconds
         self.detect_speech = layout == "desta2.5" if detect_speech is None else detect_speech
+        self.chat_template_kwargs = chat_template_kwargs
+        self.lora = None if lora is None else _lora(lora)
+        self.llm_embedding_std = llm_embedding_std
         self._check()
         super().__init__(**kwargs)
 
@@ -157,6 +173,31 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
+def _lora(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of LoRA with their defaults, checked."""
+    for key in given:
+        if key not in LORA_DEFAULTS:
+            raise ConfigError(f"unknown configuration key 'lora.{key}'{_hint(key, LORA_DEFAULTS, 'lora.')}")
+    options = {**LORA_DEFAULTS, **given}
+    _positive("lora.r", options["r"])
+    if not options["alpha"] > 0:
+        raise ConfigError(f"lora.alpha is {options['alpha']}; it must be above 0")
+    if not 0 <= options["dropout"] < 1:
+        raise ConfigError(f"lora.dropout is {options['dropout']}; it must be at least 0 and below 1")
+    modules = options["target_modules"]
+    if not modules or not all(isinstance(name, str) for name in modules):
+        raise ConfigError(
+            f"lora.target_modules is {modules!r}; it must be 'all-linear', a list of names of modules, or a "
+            "regular expression"
+        )
+    return options
+
+
+def _hint(key: str, known: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {prefix + close[0]!r}?" if close else ""
+
+
 def _refuse_unknown(kwargs: dict[str, Any]) -> None:
     """Transformers' base class stores any key in silence; a misspelt one of ours must not pass as such."""
     base = PretrainedConfig()
@@ -173,6 +214,4 @@ def _refuse_unknown(kwargs: dict[str, Any]) -> None:
     for key in kwargs:
         if key.startswith("_") or key in known or hasattr(base, key):
             continue
-        close = difflib.get_close_matches(key, _own_keys(), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"unknown configuration key {key!r}{hint}")
+        raise ConfigError(f"unknown configuration key {key!r}{_hint(key, _own_keys())}")

@@ -243,6 +243,8 @@ def _check_exportable(source: str, config: Desta2Config, layout: Layout, encoder
     problems = []
     if config.layout != layout.name:
         problems.append(f"its prompts have the layout {config.layout!r}")
+    if config.lora is not None:
+        problems.append("its LLM is changed by LoRA weights")
     if config.standardise_taps:
         problems.append("it standardises its taps")
     nominal = default_tap_layers(config.encoder_layers, len(config.tap_layers))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from desta2.errors import InputError
+from desta2.errors import ConfigError, InputError
 
 # Names in `torch.cpu.get_capabilities()` of instructions that multiply bfloat16: x86, x86, ARM.
 _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
@@ -52,12 +52,30 @@ class Int8Linear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def fast_dtype(device_map: Any) -> torch.dtype | None:
+def chosen_dtype(dtype: Any, device_map: Any, quantization_config: Any, lora: Any) -> torch.dtype | None:
     """Type to load the frozen models in: bfloat16, or None (as stored) where `quantise` is to follow.
 
     Args:
+        dtype: what the user asks for.
         device_map: where the LLM goes; None and "cpu" mean the CPU.
+        quantization_config: another way of rounding that the user asks for.
+        lora: of the configuration.
+
+    Raises:
+        ConfigError: the user asks for something that does not go with the fast mode.
     """
+    if dtype is not None:
+        raise ConfigError(f"fast=True chooses the dtype itself, but dtype={dtype} is given; leave one out")
+    if quantization_config is not None:
+        raise ConfigError("fast=True rounds weights in its own way; leave it or quantization_config out")
+    found = fast_dtype(device_map)
+    if found is None and lora is not None:
+        raise ConfigError("fast=True means int8 on this machine, which does not go with LoRA; leave it out")
+    return found
+
+
+def fast_dtype(device_map: Any) -> torch.dtype | None:
+    """`chosen_dtype` where nothing else is asked for."""
     on_cpu = device_map in (None, "cpu") or not torch.accelerator.is_available()
     return None if on_cpu and not _cpu_computes_bfloat16() else torch.bfloat16
 

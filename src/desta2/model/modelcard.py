@@ -112,7 +112,7 @@ def render_card(
 
 An adapter that lets the text LLM `{config.llm_id}` hear through the Whisper `{config.encoder_id}`, in the
 manner of DeSTA2 ([arXiv 2409.20007](https://arxiv.org/abs/2409.20007)). Both stay frozen and are not in this
-folder: loading takes them from where they are named, and refuses others.
+folder: loading takes them from where they are named, and refuses others.{_on_lora(config)}
 
 ```python
 import desta2
@@ -148,7 +148,18 @@ def _metadata(config: Desta2Config) -> str:
     return str(data.to_yaml())
 
 
+def _on_lora(config: Desta2Config) -> str:
+    if config.lora is None:
+        return ""
+    return "\nLow-rank updates of the LLM (LoRA) are in `lora/`: answers to text differ from the LLM's own."
+
+
 def _parts(config: Desta2Config, digest: str, n_parameters: int) -> str:
+    rows = []
+    if (lora := config.lora) is not None:
+        modules = lora["target_modules"]
+        where = modules if isinstance(modules, str) else ", ".join(modules)
+        rows.append(("LoRA on the LLM", f"rank {lora['r']}, alpha {lora['alpha']:g}, {where}", ""))
     return _table(
         ("part", "model", "fingerprint"),
         ("LLM", f"`{config.llm_id}`, width {config.d_llm}", _code(config.llm_fingerprint)),
@@ -158,6 +169,7 @@ def _parts(config: Desta2Config, digest: str, n_parameters: int) -> str:
             _code(config.encoder_fingerprint),
         ),
         ("adapter", f"Q-Former, {n_parameters:,} parameters", f"`{digest}` (SHA-256 of the file)"),
+        *rows,
     )
 
 

@@ -1,8 +1,9 @@
 """The model: frozen Whisper, frozen LLM, and the adapter between them.
 
-Only the adapter is trained, saved and loaded. The frozen models stay in evaluation mode whatever `train()`
-says; gradients pass through the LLM but not into it, and never enter the encoder. Audio vectors are put at
-positions that the prompt builder states, never found by a special id, so any LLM's vocabulary will do.
+Only the adapter is trained, saved and loaded (and LoRA, where it is asked for). The frozen models stay in
+evaluation mode whatever `train()` says; gradients pass through the LLM but not into it, and never enter the
+encoder. Audio vectors are put at positions that the prompt builder states, never found by a special id, so
+any LLM's vocabulary will do.
 The loss computes logits only where some row of the batch has a label: with a vocabulary of 128,000 this saves
 most of the memory of a training step, at the price that a training step returns no logits.
 """
@@ -20,11 +21,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from desta2.errors import ConfigError, InputError, RunError
-from desta2.model import bases, checkpoint, saving
+from desta2.model import bases, checkpoint, lora, saving
 from desta2.model.adapter import Adapter
 from desta2.model.configuration import Desta2Config
 from desta2.model.encoder import EncoderOutput, encode
-from desta2.model.fast import fast_dtype, is_quantised, quantise
+from desta2.model.fast import chosen_dtype, is_quantised, quantise
 from desta2.model.generation import Speaking
 from desta2.model.memory import Memory
 from desta2.model.modelcard import CardFacts
@@ -64,6 +65,9 @@ class Desta2Model(Speaking, PreTrainedModel):
         self.whisper: Any = bases.freeze(whisper)
         self.llm: Any = bases.freeze(llm)
         self.adapter = Adapter(config).to(bases.device_of(llm))
+        if config.lora is not None:
+            lora.add(self.llm, config)
+        self._gain = bases.embedding_gain(llm, config.llm_embedding_std)
         self.processor = processor
         self.memory = Memory()
         self._base_paths = {"llm_id": config.llm_id, "encoder_id": config.encoder_id}
@@ -78,7 +82,14 @@ class Desta2Model(Speaking, PreTrainedModel):
 
     @classmethod
     def from_bases(
-        cls, llm_id: str, encoder_id: str, *, dtype: Any = None, device_map: Any = None, **config: Any
+        cls,
+        llm_id: str,
+        encoder_id: str,
+        *,
+        dtype: Any = None,
+        device_map: Any = None,
+        quantization_config: Any = None,
+        **config: Any,
     ) -> "Desta2Model":
         """A fresh adapter between two frozen models.
 
@@ -87,22 +98,23 @@ class Desta2Model(Speaking, PreTrainedModel):
             encoder_id: Folder or hub id of the Whisper.
             dtype: Type of the frozen models; None as stored. The adapter is always float32.
             device_map: Where the LLM goes, as in transformers; Whisper and adapter follow its embeddings.
+            quantization_config: Loads the LLM in 8 or 4 bits; one of transformers' configurations for that.
             config: Further keys of `Desta2Config`. Widths, depth and heads are read from the models; outputs
                 start at the standard deviation of the LLM's embeddings unless `output_scale` is given.
         """
         # A misspelt key fails here, before any weight loads; values are checked once the widths are known.
-        Desta2Config(
-            **{key: value for key, value in config.items() if key not in ("tap_layers", "adapter_heads")}
+        lora.check_installed(
+            Desta2Config(**{k: v for k, v in config.items() if k not in ("tap_layers", "adapter_heads")})
         )
         llm_path, encoder_path = (checkpoint.resolve_base(base, None) for base in (llm_id, encoder_id))
-        llm = bases.load_llm(llm_path, dtype, device_map)
-        whisper = bases.load_whisper(encoder_path, dtype, llm.get_input_embeddings().weight.device)
+        llm, whisper = bases.load(llm_path, encoder_path, dtype, device_map, quantization_config)
         facts = {
             "d_llm": bases.llm_width(llm),
             "d_encoder": whisper.config.d_model,
             "encoder_layers": whisper.config.encoder_layers,
             "adapter_heads": whisper.config.encoder_attention_heads,
-            "output_scale": bases.embedding_std(llm),
+            "output_scale": (scale := bases.embedding_std(llm)),
+            "llm_embedding_std": scale,
             "llm_fingerprint": checkpoint.base_fingerprint(llm_path, llm),
             "encoder_fingerprint": checkpoint.base_fingerprint(encoder_path, whisper),
         }
@@ -116,6 +128,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         *,
         dtype: Any = None,
         device_map: Any = None,
+        quantization_config: Any = None,
         llm_id: str | None = None,
         encoder_id: str | None = None,
         allow_other_bases: bool = False,
@@ -128,6 +141,7 @@ class Desta2Model(Speaking, PreTrainedModel):
             path_or_id: Folder or hub id with `config.json` and `adapter.safetensors`.
             dtype: Type of the frozen models; None as stored. The adapter is always float32.
             device_map: Where the LLM goes, as in transformers; Whisper and adapter follow its embeddings.
+            quantization_config: Loads the LLM in 8 or 4 bits; one of transformers' configurations for that.
             llm_id: Take the LLM from here instead of from where the configuration says.
             encoder_id: Take the Whisper from here.
             allow_other_bases: Accept frozen models with other weights than in training.
@@ -137,12 +151,9 @@ class Desta2Model(Speaking, PreTrainedModel):
 
         Raises:
             CheckpointError: Something is missing, does not fit, or is not what the adapter was trained with.
-            ConfigError: An option or a configuration key is unknown, or both `dtype` and `fast` are given.
+            ConfigError: An option or a configuration key is unknown, an option cannot be had with `fast`, or
+                peft is missing.
         """
-        if fast and dtype is not None:
-            raise ConfigError(
-                f"fast=True chooses the dtype itself, but dtype={dtype} is given; leave one out"
-            )
         hub = {name: options.pop(name) for name in bases.HUB_OPTIONS if name in options}
         config = options.pop("config", None)
         # AutoModel adds options of its own to what the user gives.
@@ -150,21 +161,21 @@ class Desta2Model(Speaking, PreTrainedModel):
             raise ConfigError(f"unknown options of from_pretrained: {', '.join(unknown)}")
         folder = checkpoint.model_folder(path_or_id, **hub)
         config = config or Desta2Config.from_pretrained(folder)
+        lora.check_installed(config)
+        if config.lora is not None:
+            checkpoint.model_folder(path_or_id, lora.FILES, **hub)
+        if fast:
+            dtype = chosen_dtype(dtype, device_map, quantization_config, config.lora)
         llm_path = checkpoint.resolve_base(llm_id or config.llm_id, None if llm_id else folder)
         encoder_path = checkpoint.resolve_base(
             encoder_id or config.encoder_id, None if encoder_id else folder
         )
-        dtype, base_hub = fast_dtype(device_map) if fast else dtype, bases.of_bases(hub)
-        llm = bases.load_llm(llm_path, dtype, device_map, **base_hub)
-        device = llm.get_input_embeddings().weight.device
-        whisper = bases.load_whisper(encoder_path, dtype, device, **base_hub)
+        base_hub = bases.of_bases(hub)
+        llm, whisper = bases.load(llm_path, encoder_path, dtype, device_map, quantization_config, **base_hub)
         if not allow_other_bases:
-            for what, path, module, expected in (
-                ("LLM", llm_path, llm, config.llm_fingerprint),
-                ("Whisper", encoder_path, whisper, config.encoder_fingerprint),
-            ):
-                found = checkpoint.base_fingerprint(path, module, hub.get("cache_dir"))
-                checkpoint.check_fingerprint(what, path, expected, found)
+            cache = hub.get("cache_dir")
+            checkpoint.check_base("LLM", llm_path, llm, config.llm_fingerprint, cache)
+            checkpoint.check_base("Whisper", encoder_path, whisper, config.encoder_fingerprint, cache)
         if fast and dtype is None:
             quantise(llm)
             quantise(whisper)
@@ -172,8 +183,18 @@ class Desta2Model(Speaking, PreTrainedModel):
         model = cls(config, whisper, llm, processor)
         model._base_paths = {"llm_id": llm_path, "encoder_id": encoder_path}
         model._folder = folder
-        checkpoint.load_adapter(model.adapter, folder)
+        model.load_weights(folder)
         return model
+
+    def load_weights(self, folder: Path) -> None:
+        """Take what was trained, the adapter and LoRA where there is any, from a model folder.
+
+        Raises:
+            CheckpointError: Something is missing or does not fit exactly.
+        """
+        checkpoint.load_adapter(self.adapter, folder)
+        if self.config.lora is not None:
+            lora.load(self.llm, folder)
 
     def save_pretrained(  # type: ignore[override]
         self,
@@ -186,7 +207,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         repo_id: str | None = None,
         **options: Any,
     ) -> None:
-        """Write `adapter.safetensors`, `config.json` and a model card (`README.md`).
+        """Write `adapter.safetensors`, `config.json` and a model card (`README.md`), with LoRA also `lora/`.
 
         The frozen models are named, not copied. One that the configuration names by a relative folder is
         named relative to the new place. A card that a person wrote or edited is left alone.
@@ -194,7 +215,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         Args:
             save_directory: Created where needed.
             is_main_process: False writes nothing: another process of the same training does.
-            state_dict: State of the whole model to take the adapter's weights from, as gathered in training.
+            state_dict: State of the whole model to take the trained weights from, as gathered in training.
             push_to_hub: Also send it to the hub, as `repo_id` (default: the folder's name).
             card: What only the caller knows for the card: training data and scores.
             repo_id: See `push_to_hub`.
@@ -229,7 +250,7 @@ class Desta2Model(Speaking, PreTrainedModel):
     # Forward
 
     def train(self, mode: bool = True) -> "Desta2Model":
-        """Training mode for the adapter only; the frozen models stay in evaluation mode.
+        """Training mode for the adapter (and LoRA) only; the frozen models stay in evaluation mode.
 
         Raises:
             RunError: The model was loaded for answering only, in int8.
@@ -239,6 +260,8 @@ class Desta2Model(Speaking, PreTrainedModel):
         super().train(mode)
         self.whisper.eval()
         self.llm.eval()
+        if self.config.lora is not None:
+            lora.set_training(self.llm, mode)
         return self
 
     def get_input_embeddings(self) -> nn.Module:
@@ -286,7 +309,7 @@ class Desta2Model(Speaking, PreTrainedModel):
                 f"audio_slots {slots.tolist()} with {audio_embeds.shape[1]} positions each do not lie inside "
                 f"a batch of {embeds.shape[0]} rows of {embeds.shape[1]} tokens"
             )
-        return embeds.index_put((rows, positions), audio_embeds.to(embeds))
+        return embeds.index_put((rows, positions), (audio_embeds * self._gain).to(embeds))
 
     def forward(
         self,

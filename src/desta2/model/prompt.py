@@ -5,7 +5,8 @@ on is what it later sees. The LLM's own chat template writes every control token
 text (one, if the template writes one; the tokenizer adds none, unless `bos_policy` asks for it). A clip's
 place in the template is held by a unique marker and the rendered text is cut there, never searched for a
 path. Whatever came from outside, that is transcripts and message texts, cannot become a control token: its
-special-token texts are spelled out in ordinary tokens. No torch here.
+special-token texts are spelled out in ordinary tokens. Templates without a system role get the system's text
+at the head of the first user turn, as templates that have to make do without one write it. No torch here.
 """
 
 import itertools
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from desta2.errors import InputError
+from desta2.model import templates
 from desta2.model.messages import END_AUDIO, LOCATOR, START_AUDIO, ClipPart, Turn, clips_of, normalise
+from desta2.model.templates import end_of_turn_id
 
 __all__ = [
     "ClipPart",
@@ -73,8 +76,8 @@ def build_prompt(
     Args:
         conversation: Messages in any accepted form, or the turns of `normalise`.
         tokenizer: The LLM's tokenizer, with a chat template.
-        config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`, `bos_policy`; the
-            last is read only where a clip has audio).
+        config: A `Desta2Config` (or anything with `layout`, `system_prompt`, `n_queries`, `bos_policy`, which
+            is read only where a clip has audio, and perhaps `chat_template_kwargs`).
         transcripts: One per clip in order of appearance; None, as a whole or for a clip, means the transcript
             that the message itself gives. A clip that is heard in several windows has a list of them, one
             per window; its place then holds [audio][transcript][audio][transcript]… in that order.
@@ -84,7 +87,8 @@ def build_prompt(
 
     Returns:
         The prompt. A clip with text but no audio (see `seed_messages`) is written as that text, with no slot.
-        Without clips the ids are those of `tokenizer.apply_chat_template(..., add_generation_prompt=True)`.
+        Without clips the ids are those of `tokenizer.apply_chat_template(..., add_generation_prompt=True)`,
+        if that takes the conversation as it is.
 
     Raises:
         InputError: The messages are malformed, a clip has no transcript, or the chat template refuses or
@@ -122,30 +126,52 @@ def _marked(
     turns: list[Turn], slots: Sequence[list[_Slot]], tokenizer: Any, config: Any, for_answer: bool
 ) -> tuple[str, "_Markers"]:
     """The rendered template, with markers for clips and for texts that must not become control tokens."""
-    turns = _with_system(turns, slots, config)
+    variables = getattr(config, "chat_template_kwargs", None) or {}
+    turns = _with_system(turns, slots, config, tokenizer)
     markers = _Markers(turns, tokenizer)
     messages = _LAYOUTS[config.layout](turns, iter(slots), markers)
-    return _render(tokenizer, messages, for_answer=for_answer), markers
+    return templates.render(tokenizer, messages, for_answer=for_answer, variables=variables), markers
 
 
-def _with_system(turns: list[Turn], slots: Sequence[list[_Slot]], config: Any) -> list[Turn]:
+def _without_system_turn(turns: list[Turn]) -> list[Turn]:
+    """The same with the system's text at the head of the user's turn that follows, if one does."""
+    system, *rest = turns
+    if not rest or rest[0].role != "user" or not rest[0].parts:
+        return turns
+    head, (first, *others) = "".join(map(str, system.parts)) + "\n\n", rest[0].parts
+    parts = (head + first, *others) if isinstance(first, str) else (head, first, *others)
+    return [Turn("user", parts), *rest[1:]]
+
+
+def _with_system(
+    turns: list[Turn], slots: Sequence[list[_Slot]], config: Any, tokenizer: Any | None
+) -> list[Turn]:
+    """The turns with the system's, as the template (if its tokenizer is at hand) can take it."""
     if slots and config.system_prompt is not None and turns[0].role != "system":
-        return [Turn("system", (config.system_prompt,)), *turns]
-    return turns
+        turns = [Turn("system", (config.system_prompt,)), *turns]
+    if turns[0].role != "system" or tokenizer is None:
+        return turns
+    fate = templates.fate_of_system_turn(tokenizer, getattr(config, "chat_template_kwargs", None) or {})
+    # Left out without a word, it stays out where there is no clip: so it is with the LLM alone.
+    return _without_system_turn(turns) if fate == "refused" or (fate == "left out" and slots) else turns
 
 
-def template_messages(conversation: Sequence[Mapping[str, Any] | Turn], config: Any) -> list[dict[str, str]]:
+def template_messages(
+    conversation: Sequence[Mapping[str, Any] | Turn], config: Any, tokenizer: Any | None = None
+) -> list[dict[str, str]]:
     """What the LLM's chat template is given for a conversation whose clips are texts (see `seed_messages`).
 
     For servers that apply the template themselves. Theirs is the prompt of `build_prompt` only where no text
-    spells a special token and no token spans the border of a clip's text: compare the ids.
+    spells a special token and no token spans the border of a clip's text: compare the ids. Without the LLM's
+    `tokenizer` its template is taken to have a system role.
 
     Raises:
         InputError: The messages are malformed, or a clip has no text.
     """
     turns = normalise(conversation)
     slots = _clip_slots(turns, None, 0)
-    return _LAYOUTS[config.layout](_with_system(turns, slots, config), iter(slots), _Unmarked())
+    turns = _with_system(turns, slots, config, tokenizer)
+    return _LAYOUTS[config.layout](turns, iter(slots), _Unmarked())
 
 
 def with_bos_policy(prompt: Prompt, tokenizer: Any, config: Any) -> Prompt:
@@ -296,18 +322,6 @@ def _in_turn_layout(
 _LAYOUTS = {"desta2": _own_turn_layout, "desta2.5": _in_turn_layout}
 
 
-def _render(tokenizer: Any, messages: list[dict[str, str]], *, for_answer: bool = True) -> str:
-    if not tokenizer.chat_template:
-        raise InputError("the LLM's tokenizer has no chat template; use an instruction-tuned LLM")
-    from jinja2 import TemplateError  # comes with every tokenizer that can render one
-
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=for_answer))
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise InputError(f"the LLM's chat template refuses the turns ({roles}): {error}") from error
-
-
 def _fill(rendered: str, markers: _Markers, tokenizer: Any) -> Prompt:
     """Cut the rendered text at the markers and put ids together: template text as is, slots as plain text."""
     pieces = markers.pattern.split(rendered)
@@ -315,7 +329,8 @@ def _fill(rendered: str, markers: _Markers, tokenizer: Any) -> Prompt:
     if found != list(range(len(markers.slots))):
         raise InputError(
             f"the LLM's chat template does not write every turn once and in order: of {len(markers.slots)} "
-            f"marked places it wrote {len(found)}; it may drop turns with the role 'audio' or 'system'"
+            f"marked places it wrote {len(found)}; it may drop turns with the role 'audio' "
+            f"({templates.OTHER_LAYOUT})"
         )
     input_ids: list[int] = []
     audio_slots: list[tuple[int, int]] = []
@@ -330,21 +345,3 @@ def _fill(rendered: str, markers: _Markers, tokenizer: Any) -> Prompt:
             input_ids += [PLACEHOLDER_ID] * slot.n_queries
         input_ids += plain_ids(slot.text, tokenizer)
     return Prompt(input_ids, audio_slots)
-
-
-def end_of_turn_id(tokenizer: Any) -> int:
-    """The first special token that the chat template writes after an assistant's text, else the end token.
-
-    Raises:
-        InputError: The tokenizer has no chat template, or no token that ends a turn.
-    """
-    mark = "\ue000end\ue001"
-    turns = [{"role": "user", "content": "-"}, {"role": "assistant", "content": mark}]
-    _, found, tail = _render(tokenizer, turns, for_answer=False).rpartition(mark)
-    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    for index in tokenizer(tail, add_special_tokens=False)["input_ids"] if found and tail else []:
-        if index in special:
-            return int(index)
-    if tokenizer.eos_token_id is None:
-        raise InputError("neither the LLM's chat template nor its tokenizer has a token that ends an answer")
-    return int(tokenizer.eos_token_id)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from desta2.model import lora
 from desta2.model.checkpoint import ADAPTER_FILE, save_adapter
 from desta2.model.configuration import Desta2Config
 from desta2.model.modelcard import CARD_FILE, CardFacts, is_hub_id, write_card
@@ -66,15 +67,20 @@ def save_model(
 ) -> None:
     """Write a model folder; see `Desta2Model.save_pretrained`. `name` is the card's title."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = None
-    if state_dict is not None:
-        prefix = "adapter."
-        state = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
-    save_adapter(model.adapter, folder, state)
+    if model.config.lora is not None:
+        lora.save(model.llm, model.config, folder, _part("llm.", state_dict))
+    save_adapter(model.adapter, folder, _part("adapter.", state_dict))
     config = save_config(model.config, model._base_paths, folder)
     n_parameters = sum(parameter.numel() for parameter in model.adapter.parameters())
     carried = _card_of_same_weights(folder / ADAPTER_FILE, model._folder)
     write_card(folder, config, n_parameters, card, name, carried)
+
+
+def _part(prefix: str, state: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The entries of one part of the model, by their names in it."""
+    if state is None:
+        return None
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
 
 
 def push_model(model: Desta2Model, repo_id: str, card: CardFacts | None, **options: Any) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria
 
-from desta2.model.prompt import end_of_turn_id
+from desta2.model.templates import end_of_turn_id
 
 
 def end_ids(llm: Any, tokenizer: Any) -> list[int]:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from desta2.config import StrictModel
 
 
-class ModelConfig(StrictModel):
-    """The frozen models and the adapter between them; the keys are those of `Desta2Config`.
+class LoraOptions(StrictModel):
+    """Low-rank updates of the LLM; see `Desta2Config`."""
 
-    `adapter` names a model folder whose adapter training starts from, instead of a fresh one.
+    r: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+
+
+class ModelConfig(StrictModel):
+    """The frozen models and the adapter between them; keys not told of here are those of `Desta2Config`.
+
+    Attributes:
+        adapter: a model folder whose adapter training starts from, instead of a fresh one.
+        dtype: of the frozen models, such as bfloat16; as stored without it.
+        quantization_config: loads the LLM in 8 or 4 bits: `quant_method` (bitsandbytes, …) and the keys of
+            transformers' configuration for it.
     """
 
     llm: str
     encoder: str
     adapter: Path | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    quantization_config: dict[str, Any] | None = None
+    lora: LoraOptions | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     layout: Literal["desta2", "desta2.5"] = "desta2"
     system_prompt: str | None = "Focus on the audio clips and instructions."
     tap_layers: list[int] | None = None

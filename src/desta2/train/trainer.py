@@ -1,7 +1,7 @@
-"""Training the adapter with transformers' Trainer.
+"""Training the adapter, and LoRA on the LLM where it is asked for, with transformers' Trainer.
 
 The Trainer brings devices, mixed precision, accumulation, checkpoints and resuming; ours are the data, the
-loss at label positions (in the model), and checkpoints that hold the adapter alone.
+loss at label positions (in the model), and checkpoints that hold only what is trained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from desta2.errors import ConfigError
+from desta2.errors import CheckpointError, ConfigError
+from desta2.model import lora
 from desta2.model.checkpoint import load_adapter
 from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
@@ -34,11 +35,11 @@ _CHECKPOINTS = "checkpoints"
 
 
 class AdapterTrainer(Trainer):
-    """A Trainer whose checkpoints hold the adapter only."""
+    """A Trainer whose checkpoints hold only what is trained."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         loaded: Any = self.model if model is None else model
-        load_adapter(loaded.adapter, Path(resume_from_checkpoint))
+        loaded.load_weights(Path(resume_from_checkpoint))
 
 
 class _Shown(TrainerCallback):
@@ -73,8 +74,25 @@ def build_model(config: ModelConfig) -> Desta2Model:
     keys["system_prompt"] = config.system_prompt
     model = Desta2Model.from_bases(base_id("llm", config.llm), base_id("whisper", config.encoder), **keys)
     if config.adapter is not None:
-        load_adapter(model.adapter, config.adapter)
+        _start_from(model, config.adapter)
     return model
+
+
+def _start_from(model: Desta2Model, folder: Path) -> None:
+    """The adapter of a model folder, and its LoRA weights where it has any.
+
+    Raises:
+        CheckpointError: they do not fit, or the adapter goes with LoRA weights that the model is not to have.
+    """
+    has_lora = (folder / lora.WEIGHTS_FILE).is_file()
+    if has_lora and model.config.lora is None:
+        raise CheckpointError(
+            f"{folder} was trained with LoRA weights on the LLM; give model.lora to go on with them"
+        )
+    if has_lora:
+        model.load_weights(folder)
+    else:
+        load_adapter(model.adapter, folder)
 
 
 def train(config: TrainConfig) -> Path:
@@ -136,7 +154,7 @@ def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunC
     steps = run.max_steps or math.ceil(run.epochs * _steps_per_epoch(len(dataset), run))
     newest = _newest_checkpoint(run.output / _CHECKPOINTS)
     if newest is not None and _step(newest) >= steps:
-        load_adapter(model.adapter, newest)  # the Trainer would go on for one more step
+        model.load_weights(newest)  # the Trainer would go on for one more step
         return
     with Progress(steps, "training the adapter") as progress:
         trainer = AdapterTrainer(
