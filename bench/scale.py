@@ -4,9 +4,10 @@
     python bench/scale.py memory       # peak memory over 10 k … 200 k records, local and Ray
     python bench/scale.py death        # what each engine does when the system kills a worker
 
-Every measurement runs in a process of its own. `overhead` uses a stage that copies one record; when the outputs
-appeared gives the time to begin (to the first) and for each (from the third on). `memory` uses the real seed stage on shards of 5,000
-clips. Engines named "datatrove …" and "Ray Data" are there for comparison: desta2 does not use them.
+Every measurement runs in a process of its own. `overhead` uses a stage that copies one record; when the
+outputs appeared gives the time to begin (to the first) and for each (from the third on). `memory` uses the
+real seed stage on shards of 5,000 clips. Engines named "datatrove …" and "ray data" are there for comparison:
+desta2 does not use them.
 """
 
 import argparse

@@ -9,6 +9,7 @@ rename after the upload elsewhere.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -19,6 +20,8 @@ from typing import Any
 
 from desta2.errors import Desta2Error, InputError, RunError
 from desta2.lines import FAILED, PARTIAL, RECORDS
+
+logger = logging.getLogger(__name__)
 
 _WHOLE_UPLOADS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "hf"})
 _HIDDEN = (".", "_")
@@ -84,8 +87,10 @@ class Folder:
             for name in names
             if RECORDS.search(name) and not FAILED.search(name) and not name.startswith(_HIDDEN)
         ]
+        unfinished = [name for name in names if name.endswith(PARTIAL)]
+        if found and unfinished:
+            logger.warning("%s is not finished: %s is left out", self, unfinished[0])
         if not found:
-            unfinished = any(name.endswith(PARTIAL) for name in names)
             why = "only unfinished .partial files are there" if unfinished else "it holds no such file"
             raise InputError(
                 f"{self}: expected shards (.jsonl, .jsonl.gz, .jsonl.zst or .parquet), and {why}"
