@@ -55,7 +55,7 @@ $(INSTALLED): pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
 	  echo 'error: $(PYTHON) cannot make a virtual environment: install its venv module,' \
 	    'or run "make PYTHON=/path/to/another/python ..."' >&2; exit 1; }
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[corpora,synth,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[all,dev]'
 	@touch $@
 
 clean:

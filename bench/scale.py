@@ -5,7 +5,7 @@
     python bench/scale.py death        # what each engine does when the system kills a worker
 
 Every measurement runs in a process of its own. `overhead` uses a stage that copies one record; when the
-outputs appeared gives the time to begin (to the first) and for each (from the third on). `memory` uses the
+outputs appeared gives the time to begin (to the first) and for each further one. `memory` uses the
 real seed stage on shards of 5,000 clips. Engines named "datatrove …" and "ray data" are there for comparison:
 desta2 does not use them.
 """
@@ -71,7 +71,7 @@ def one(engine: str, what: str, folder: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "begin_s": times[0] - begin,
-        "each_s": (times[-1] - times[WORKERS]) / max(1, len(times) - 1 - WORKERS),
+        "each_s": (times[-1] - times[0]) / (len(times) - 1),
         "driver_mb": own / 1024,
         "worker_mb": max((int(peak) for peak in examples), default=0) / 1024,
         "done": len(list((folder / "out").glob("part-*.jsonl"))),
@@ -184,9 +184,8 @@ def memory() -> dict[str, Any]:
     for engine in ("local", "ray"):
         for size in SIZES:
             ran = _alone(engine, "memory", size // SHARD, SHARD)
-            found[f"{engine} {size}"] = {
-                key: round(ran[key], 1) for key in ("driver_mb", "worker_mb", "seconds")
-            }
+            kept = [key for key in ("driver_mb", "worker_mb", "seconds") if key in ran]
+            found[f"{engine} {size}"] = {key: round(ran[key], 1) for key in kept} or ran
             print(engine, size, found[f"{engine} {size}"], file=sys.stderr)
     return found
 

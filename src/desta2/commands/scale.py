@@ -154,17 +154,15 @@ def _run(
     verb: str, source: str, output: str, options: dict[str, Any], *, as_json: bool, retry: bool, form: str,
     scratch: Path | None, workers: int | None, **given: Any,
 ) -> None:  # fmt: skip
-    from desta2.data.scale import scale
+    from desta2.data.scale import Folder, scale
 
-    options = {
-        name: value.absolute() if isinstance(value, Path) else value for name, value in options.items()
-    }
+    options = {name: _anywhere(name, value) for name, value in options.items()}
     settled = {name: value for name, value in options.items() if name not in _UNSETTLED}
     if "processes" in inspect.signature(VERBS[verb]).parameters:
         options["processes"] = 1  # the shards are what is done side by side
     if options.get("data_root", True) is None and "://" in output and "://" not in source:
         options["data_root"] = Path(source).absolute()  # paths stay as they are: relative to the input
-    with Progress(None, verb) as bar:
+    with Progress(len(Folder.of(source).shards()), f"{verb}, shards") as bar:
         summary = scale(
             partial(run_verb, verb, options), source, output, _engine(workers=workers, **given),
             suffix=f".{form}", scratch=scratch, settings={"verb": verb, **_plain(settled)}, retry=retry,
@@ -179,9 +177,7 @@ def _run(
         "examples": summary.examples,
         "job": summary.submitted and summary.submitted.job,
     }
-    text = (
-        f"{output}: {summary.done} shards done, {summary.already_done} of {summary.shards} were done before"
-    )
+    text = f"{output}: {summary.done} shards done, {summary.already_done} were done before"
     if summary.submitted is not None:
         job = summary.submitted
         text = (
@@ -206,6 +202,8 @@ def _engine(
         return Ray(workers, cpus, gpus, memory_gb * cpus)
     if partition is None:
         raise InputError("--executor slurm needs --partition, the name of one (`sinfo` lists them)")
+    if wrong := [entry for entry in sbatch or () if "=" not in entry]:
+        raise InputError(f"given --sbatch {wrong[0]}, expected NAME=VALUE, for example account=speech")
     more = dict(entry.lstrip("-").partition("=")[::2] for entry in sbatch or ())
     return Slurm(partition, time, tasks, workers, cpus, memory_gb, gpus, more)
 
