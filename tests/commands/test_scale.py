@@ -75,7 +75,7 @@ def test_mistakes(clips, tmp_path, mistake, result):
 
 def _twice(shards, tmp_path, result, mistake):
     (tmp_path / "seeds/_scale").mkdir(parents=True)
-    told = {"source": str(shards), "suffix": ".jsonl", "verb": "seed", "fmt": "v2", "scheme": None}
+    told = {"source": "../shards", "suffix": ".jsonl", "verb": "seed", "fmt": "v2", "scheme": None}
     (tmp_path / "seeds/_scale/run.json").write_text(json.dumps(told))
     return mistake("scale", "seed", shards, "-o", tmp_path / "seeds", "--format", "v2.5")
 
@@ -97,6 +97,26 @@ def test_a_verb_on_a_shard_prints_nothing(clips, tmp_path, capsys, caplog):
     assert found["annotated"] == 3
     assert capsys.readouterr() == ("", "")
     assert "part-0.jsonl: measuring: 3/3 (100 %), done in" in caplog.text
+
+
+def test_a_moved_run_goes_on_and_may_skip_what_is_bad(clips, tmp_path, cli, mistake):
+    shards, out = tmp_path / "here/shards", tmp_path / "here/seeds"
+    cli("scale", "shard", clips, "-o", shards, "--records", 2)
+    (shards / "part-00001.jsonl").write_text('{"id": "bad"}\n')
+    scheme = tmp_path / "own.yaml"
+    scheme.write_text((Path(data.__file__).parents[1] / "data/attributes.yaml").read_text())
+    mistake("scale", "annotate", shards, "-o", out, "--scheme", scheme, "--workers", 1)
+    (tmp_path / "here").rename(tmp_path / "there")
+    shards, out = tmp_path / "there/shards", tmp_path / "there/seeds"
+    scheme = scheme.rename(tmp_path / "there/own.yaml")
+    code, _, err = cli(
+        "scale", "annotate", shards, "-o", out, "--scheme", scheme, "--skip-bad", "--workers", 1
+    )
+    assert code == 0, err
+    scheme.write_text(scheme.read_text() + "# changed\n")
+    assert "was begun otherwise: scheme was 'own.yaml (" in mistake(
+        "scale", "annotate", shards, "-o", out, "--scheme", scheme
+    )
 
 
 def test_paths_mean_the_same_to_every_worker(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from loopback_llm import LoopbackLLM, respond_by_url
 
 from desta2.data.annotate import annotate
 from desta2.data.audio import write_wav
-from desta2.data.scale import Folder, Local, Ray, Slurm, Work, pending, scale, shard
+from desta2.data.scale import Folder, Local, Outcome, Ray, Slurm, Work, pending, scale, shard
 from desta2.data.scale.work import SUFFIXES, attempt
 from desta2.data.seed import seed
 from desta2.errors import InputError, RecordError, RunError
@@ -199,6 +199,28 @@ def test_a_second_run_has_nothing_to_do_and_a_new_shard_is_done_alone(shards, tm
         before.items()
         <= {n: (tmp_path / "out" / n).stat().st_mtime_ns for n in names(tmp_path / "out")}.items()
     )
+
+
+def test_a_shard_that_was_done_since_it_was_listed_is_left_alone(shards, tmp_path, memory):
+    stage = Counting()
+    for out in (tmp_path / "out", "memory://m/out"):
+        work = Work(stage, Folder.of(shards), Folder.of(out), ".parquet", tmp_path / "scratch")
+        attempt(work, "part-00000.jsonl")
+        made = len(stage.made)
+        assert attempt(work, "part-00000.jsonl") == Outcome("part-00000.jsonl")
+        assert len(stage.made) == made
+
+
+def test_scratch_is_ours_alone(shards, tmp_path, memory, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scale(Counting(), shards, "memory://m/out", HERE)
+    [scratch] = tmp_path.glob("desta2-scale-*")
+    assert scratch.stat().st_mode & 0o777 == 0o700
+    scratch.chmod(0o777)
+    with pytest.raises(
+        InputError, match=r"desta2-scale-\d+ is not a folder of yours alone: delete it, or give another"
+    ):
+        scale(Counting(), shards, "memory://m/other", HERE)
 
 
 def test_shards_of_any_name_become_parts(tmp_path, caplog):

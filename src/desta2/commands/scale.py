@@ -8,6 +8,7 @@ here too; the price is that its result comes back as the JSON that it prints.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import io
 import json
@@ -33,8 +34,10 @@ VERBS: dict[str, Callable[..., None]] = {
 """The verbs that take a file of records and write a file of records, each record by itself."""
 
 _OWN = {"output", "processes", "as_json", "verbose"}  # options of a verb that are ours to give
-_UNSETTLED = {"batch_size", "concurrency", "timeout", "retries", "per_minute", "api_key_env"}
-"""Options that change how the work is done and not what comes of it: another run may have others."""
+_UNSETTLED = {
+    "api_key_env", "batch_size", "concurrency", "data_root", "per_minute", "retries", "skip_bad", "timeout",
+}  # fmt: skip
+"""Options that say how the work is done, and not what comes of a good item: another run may have others."""
 
 _PLACES = {"llm", "backbone"}  # options that may be a path, or something else
 _ALONE = "Slurm"
@@ -66,8 +69,9 @@ def _engine_options(
     form: Form = "jsonl",
     cpus: Annotated[int, typer.Option(min=1, help="Cores for a shard.", rich_help_panel=_RAY_SLURM)] = 1,
     memory_gb: Annotated[
-        int, typer.Option(min=1, help="Memory for each core, GiB.", rich_help_panel=_RAY_SLURM)
-    ] = 4,
+        int | None,
+        typer.Option(min=1, help="Memory for each core, GiB; 4 on Slurm.", rich_help_panel=_RAY_SLURM),
+    ] = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs for a shard.", rich_help_panel=_RAY_SLURM)] = 0,
     tasks: Annotated[
         int, typer.Option(min=1, help="Tasks of the job array.", rich_help_panel=_ALONE)
@@ -157,7 +161,7 @@ def _run(
     from desta2.data.scale import Folder, scale
 
     options = {name: _anywhere(name, value) for name, value in options.items()}
-    settled = {name: value for name, value in options.items() if name not in _UNSETTLED}
+    settled = {name: _plain(value) for name, value in options.items() if name not in _UNSETTLED}
     if "processes" in inspect.signature(VERBS[verb]).parameters:
         options["processes"] = 1  # the shards are what is done side by side
     if options.get("data_root", True) is None and "://" in output and "://" not in source:
@@ -165,7 +169,7 @@ def _run(
     with Progress(len(Folder.of(source).shards()), f"{verb}, shards") as bar:
         summary = scale(
             partial(run_verb, verb, options), source, output, _engine(workers=workers, **given),
-            suffix=f".{form}", scratch=scratch, settings={"verb": verb, **_plain(settled)}, retry=retry,
+            suffix=f".{form}", scratch=scratch, settings={"verb": verb, **settled}, retry=retry,
             progress=bar.move_to,
         )  # fmt: skip
     result = {
@@ -191,7 +195,7 @@ def _run(
 
 
 def _engine(
-    *, executor: str, workers: int | None, cpus: int, memory_gb: int, gpus: int, tasks: int,
+    *, executor: str, workers: int | None, cpus: int, memory_gb: int | None, gpus: int, tasks: int,
     partition: str | None, time: str, sbatch: list[str] | None,
 ) -> Any:  # fmt: skip
     from desta2.data.scale import Local, Ray, Slurm
@@ -199,13 +203,13 @@ def _engine(
     if executor == "local":
         return Local(workers)
     if executor == "ray":
-        return Ray(workers, cpus, gpus, memory_gb * cpus)
+        return Ray(workers, cpus, gpus, memory_gb and memory_gb * cpus)
     if partition is None:
         raise InputError("--executor slurm needs --partition, the name of one (`sinfo` lists them)")
     if wrong := [entry for entry in sbatch or () if "=" not in entry]:
         raise InputError(f"given --sbatch {wrong[0]}, expected NAME=VALUE, for example account=speech")
     more = dict(entry.lstrip("-").partition("=")[::2] for entry in sbatch or ())
-    return Slurm(partition, time, tasks, workers, cpus, memory_gb, gpus, more)
+    return Slurm(partition, time, tasks, workers, cpus, memory_gb or 4, gpus, more)
 
 
 def _anywhere(name: str, value: Any) -> Any:
@@ -215,11 +219,11 @@ def _anywhere(name: str, value: Any) -> Any:
     return value.absolute() if isinstance(value, Path) else value
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value if isinstance(value, str | int | float | list | None) else str(value)
-        for name, value in options.items()
-    }
+def _plain(value: Any) -> Any:
+    """An option as JSON; a file by its name and content, so that it may be moved and not be changed."""
+    if isinstance(value, Path) and value.is_file():
+        return f"{value.name} ({hashlib.sha256(value.read_bytes()).hexdigest()[:12]})"
+    return value if isinstance(value, str | int | float | list | None) else str(value)
 
 
 def shard(

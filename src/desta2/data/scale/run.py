@@ -7,6 +7,7 @@ asked for, so that one folder never quietly holds the work of two different runs
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -81,9 +82,15 @@ def scale(
     """
     told = json.dumps(settings or {}, sort_keys=True, ensure_ascii=False)
     work = Work(
-        stage, Folder.of(source), Folder.of(out), suffix, Path(scratch).absolute() if scratch else None, told
+        stage,
+        Folder.of(source),
+        Folder.of(out),
+        suffix,
+        Path(scratch).absolute() if scratch else None,
+        told,
+        retry,
     )
-    left, already_done = pending(work, retry=retry)
+    left, already_done = pending(work)
     _check_begun(work, settings or {})
     summary = Summary(len(left) + already_done, already_done)
     if not left:
@@ -120,7 +127,10 @@ def scale(
 def _check_begun(work: Work, settings: Mapping[str, Any]) -> None:
     """Note what `out` is begun with; refuse another work than that which it was begun with."""
     notes = work.out.within(NOTES)
-    now = {"source": work.source.url, "suffix": work.suffix, **settings}
+    source = work.source.url
+    if work.in_place:  # the two may have been moved together
+        source = Path(os.path.relpath(source, work.out.url)).as_posix()
+    now = {"source": source, "suffix": work.suffix, **settings}
     try:
         before = json.loads(notes.read_text("run.json") or "null")
     except ValueError:

@@ -18,6 +18,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Work:
         scratch: folder for copies and partial output where a folder is not local; by default in the
             machine's temporary folder.
         settings: what the stage was given, in words; partial output of other settings is not continued.
+        retry: whether finished shards of which items failed are done again.
     """
 
     stage: Stage
@@ -58,6 +60,7 @@ class Work:
     suffix: str = ".jsonl"
     scratch: Path | None = None
     settings: str = ""
+    retry: bool = False
 
     def __post_init__(self) -> None:
         if self.suffix not in SUFFIXES:
@@ -100,10 +103,10 @@ def stem_of(shard: str) -> str:
     return stem if stem.startswith("part-") else f"part-{stem}"
 
 
-def pending(work: Work, *, retry: bool = False) -> tuple[list[str], int]:
+def pending(work: Work) -> tuple[list[str], int]:
     """List the shards that are not done, and count those that are.
 
-    With `retry`, shards whose stage left a list of failed items beside the output are not done either.
+    With `work.retry`, shards whose stage left a list of failed items beside the output are not done either.
 
     Raises:
         InputError: there are no shards, or two that would get the same name.
@@ -114,15 +117,16 @@ def pending(work: Work, *, retry: bool = False) -> tuple[list[str], int]:
         both = [shard for shard in shards if work.name_of(shard) == twice[0]]
         raise InputError(f"{work.source}: {' and '.join(both)} would both become {twice[0]}: rename one")
     there = set(work.out.names())
-    left = [shard for shard in shards if not _is_done(work, shard, there, retry)]
+    left = [shard for shard in shards if not _is_done(work, shard, there.__contains__)]
     return left, len(shards) - len(left)
 
 
-def _is_done(work: Work, shard: str, there: set[str], retry: bool) -> bool:
+def _is_done(work: Work, shard: str, is_there: Callable[[str], bool]) -> bool:
     stem = stem_of(shard)
-    being_made = {f"{stem}.jsonl{PARTIAL}"} | ({f"{stem}.jsonl"} if work.suffix != ".jsonl" else set())
-    failed = retry and f"{stem}.failed.jsonl" in there
-    return work.name_of(shard) in there and there.isdisjoint(being_made) and not failed
+    being_made = [f"{stem}.jsonl{PARTIAL}", *([f"{stem}.jsonl"] if work.suffix != ".jsonl" else [])]
+    if not is_there(work.name_of(shard)) or any(is_there(name) for name in being_made):
+        return False
+    return not (work.retry and is_there(f"{stem}.failed.jsonl"))
 
 
 def attempt(work: Work, shard: str) -> Outcome:
@@ -139,7 +143,12 @@ def attempt(work: Work, shard: str) -> Outcome:
 
 
 def run_shard(work: Work, shard: str) -> object:
-    """Take one shard through the stage and put its output under its final name; what the stage returned."""
+    """Take one shard through the stage and put its output under its final name; what the stage returned.
+
+    A shard that was done since it was listed (tasks of Slurm wait, and are put back) is left alone.
+    """
+    if _is_done(work, shard, work.out.exists):
+        return None
     with _room(work, shard) as room:
         manifest = _manifest(work, shard, room)
         folder = work.out.local if work.in_place else room / "out"
@@ -156,7 +165,7 @@ def run_shard(work: Work, shard: str) -> object:
 @contextlib.contextmanager
 def _room(work: Work, shard: str) -> Iterator[Path]:
     """A folder for this shard alone, the same at every attempt; deleted when it was done."""
-    base = work.scratch or Path(tempfile.gettempdir()) / f"desta2-scale-{os.getuid()}"
+    base = work.scratch or _own_scratch()
     key = sha256("\n".join([work.source.url, work.out.url, work.suffix, work.settings]).encode()).hexdigest()
     room = base / key[:16] / stem_of(shard)
     if not work.in_place:
@@ -166,6 +175,16 @@ def _room(work: Work, shard: str) -> Iterator[Path]:
             raise InputError(f"cannot write to the scratch folder {base}: {error.strerror}") from error
     yield room
     shutil.rmtree(room, ignore_errors=True)
+
+
+def _own_scratch() -> Path:
+    """A folder in the temporary one that nobody else can write to, since what lies there is published."""
+    base = Path(tempfile.gettempdir()) / f"desta2-scale-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    found = base.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{base} is not a folder of yours alone: delete it, or give another scratch folder")
+    return base
 
 
 def _manifest(work: Work, shard: str, room: Path) -> Path:
