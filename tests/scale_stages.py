@@ -20,6 +20,13 @@ def killed_once(flag: Path, source: Path, out: Path) -> None:
     seed(source, out)
 
 
+def killed_by_the_second(source: Path, out: Path) -> None:
+    """Dies whenever it meets the second shard."""
+    if source.name == "part-00001.jsonl":
+        os.kill(os.getpid(), signal.SIGKILL)
+    seed(source, out)
+
+
 def sleeping(source: Path, out: Path) -> None:
     """Says that it has begun, and takes for ever."""
     Path(f"{out}.begun").write_text(json.dumps(os.getpid()))

@@ -9,6 +9,7 @@ import pytest
 from desta2.commands import data
 from desta2.commands.scale import VERBS, _anywhere, run_verb
 from desta2.data.audio import write_wav
+from desta2.data.scale.work import attempt
 from desta2.records import Clip, Seed, read_records, write_records
 
 
@@ -99,19 +100,25 @@ def test_a_verb_on_a_shard_prints_nothing(clips, tmp_path, capsys, caplog):
     assert "part-0.jsonl: measuring: 3/3 (100 %), done in" in caplog.text
 
 
-def test_a_moved_run_goes_on_and_may_skip_what_is_bad(clips, tmp_path, cli, mistake):
+class Here:
+    """Does shards in this process, in which a verb is called as on a worker."""
+
+    def run(self, work, shards):
+        return (attempt(work, name) for name in shards)
+
+
+def test_a_moved_run_goes_on_and_may_skip_what_is_bad(clips, tmp_path, cli, mistake, monkeypatch):
+    monkeypatch.setattr("desta2.commands.scale._engine", lambda **_: Here())
     shards, out = tmp_path / "here/shards", tmp_path / "here/seeds"
     cli("scale", "shard", clips, "-o", shards, "--records", 2)
     (shards / "part-00001.jsonl").write_text('{"id": "bad"}\n')
     scheme = tmp_path / "own.yaml"
     scheme.write_text((Path(data.__file__).parents[1] / "data/attributes.yaml").read_text())
-    mistake("scale", "annotate", shards, "-o", out, "--scheme", scheme, "--workers", 1)
+    mistake("scale", "annotate", shards, "-o", out, "--scheme", scheme)
     (tmp_path / "here").rename(tmp_path / "there")
     shards, out = tmp_path / "there/shards", tmp_path / "there/seeds"
     scheme = scheme.rename(tmp_path / "there/own.yaml")
-    code, _, err = cli(
-        "scale", "annotate", shards, "-o", out, "--scheme", scheme, "--skip-bad", "--workers", 1
-    )
+    code, _, err = cli("scale", "annotate", shards, "-o", out, "--scheme", scheme, "--skip-bad")
     assert code == 0, err
     scheme.write_text(scheme.read_text() + "# changed\n")
     assert "was begun otherwise: scheme was 'own.yaml (" in mistake(

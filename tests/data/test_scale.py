@@ -407,12 +407,18 @@ def test_an_output_keeps_to_its_settings(shards, tmp_path):
 # --- engines
 
 
-def test_local_processes(shards, clips, tmp_path):
+@pytest.mark.parametrize("url", ["", "file://"])
+def test_local_processes(shards, clips, tmp_path, url):
+    # a URL is handled as one, even that of a local folder: copied in and out
     seed(clips, tmp_path / "whole.jsonl")
-    summary = scale(scale_stages.seeds, shards, tmp_path / "seeds", Local(2))
-    assert [s.seed for s in read_records(tmp_path / "seeds", Seed)] == [s.seed for s in read_records(tmp_path / "whole.jsonl", Seed)]  # fmt: skip
+    summary = scale(
+        scale_stages.seeds, f"{url}{shards}", f"{url}{tmp_path}/seeds", Local(2), scratch=tmp_path / "s"
+    )
+    found, wanted = (list(read_records(tmp_path / name, Seed)) for name in ("seeds", "whole.jsonl"))
+    assert [(s.id, s.seed) for s in found] == [(s.id, s.seed) for s in wanted]
     assert summary.counts["seeds"] == CLIPS
     assert str(os.getpid()) not in summary.examples
+    assert names(tmp_path / "seeds") == [f"part-0000{i}.jsonl" for i in range(3)]
 
 
 def test_a_worker_that_is_killed(shards, tmp_path):
