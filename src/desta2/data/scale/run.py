@@ -96,15 +96,9 @@ def scale(
     if not left:
         return summary
     if isinstance(engine, Slurm):
-        if not work.in_place:
-            logs = work.scratch
-            if logs is None:
-                raise InputError(
-                    "give --scratch, a folder that all nodes share, for the job's script and logs"
-                )
-        else:
-            assert work.out.local is not None
-            logs = work.out.local / NOTES
+        logs = work.scratch if work.out.local is None else work.out.local / NOTES
+        if logs is None:
+            raise InputError("give --scratch, a folder that all nodes share, for the job's script and logs")
         summary.submitted = engine.submit(work, left, logs)
         return summary
     failed: list[Outcome] = []

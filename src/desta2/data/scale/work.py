@@ -147,19 +147,23 @@ def run_shard(work: Work, shard: str) -> object:
 
     A shard that was done since it was listed (tasks of Slurm wait, and are put back) is left alone.
     """
+    source, out = work.source.local, work.out.local
     if _is_done(work, shard, work.out.exists):
         return None
+    if source is not None and out is not None:
+        return _through(work, shard, _checked(source / shard), out)[0]
     with _room(work, shard) as room:
-        manifest = _manifest(work, shard, room)
-        folder = work.out.local if work.in_place else room / "out"
-        assert folder is not None
-        made = folder / f"{stem_of(shard)}.jsonl"
-        _bring_back(work, shard, made)
-        result = work.stage(manifest, made)
-        finished = _converted(work, made)
-        if not work.in_place:
-            _publish(work, shard, finished)
+        result, finished = _through(work, shard, _copied(work, shard, room / "in"), room / "out")
+        _publish(work, shard, finished)
     return result
+
+
+def _through(work: Work, shard: str, manifest: Path, folder: Path) -> tuple[object, Path]:
+    """Let the stage make a shard in `folder`; what it returned, and the finished file."""
+    made = folder / f"{stem_of(shard)}.jsonl"
+    _bring_back(work, shard, made)
+    result = work.stage(manifest, made)
+    return result, _converted(work, made)
 
 
 @contextlib.contextmanager
@@ -168,11 +172,11 @@ def _room(work: Work, shard: str) -> Iterator[Path]:
     base = work.scratch or _own_scratch()
     key = sha256("\n".join([work.source.url, work.out.url, work.suffix, work.settings]).encode()).hexdigest()
     room = base / key[:16] / stem_of(shard)
-    if not work.in_place:
-        try:
-            (room / "out").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write to the scratch folder {base}: {error.strerror}") from error
+    try:
+        for name in ("in", "out"):
+            (room / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the scratch folder {base}: {error.strerror}") from error
     yield room
     shutil.rmtree(room, ignore_errors=True)
 
@@ -187,22 +191,21 @@ def _own_scratch() -> Path:
     return base
 
 
-def _manifest(work: Work, shard: str, room: Path) -> Path:
-    """The shard as a local file. Beside it is audio only where its paths may be rewritten: in place."""
-    local = work.source.local
-    if local is not None and not (local / shard).is_file():
+def _checked(file: Path) -> Path:
+    if not file.is_file():
         raise InputError(
-            f"{local / shard} does not exist (any more), or not on this machine: a folder that is no URL has "
-            "to be on a disk that all workers share"
+            f"{file} does not exist (any more), or not on this machine: a folder that is no URL has to be on "
+            "a disk that all workers share"
         )
-    if work.in_place:
-        assert local is not None
-        return local / shard
-    manifest = room / "in" / shard
-    manifest.parent.mkdir(exist_ok=True)
+    return file
+
+
+def _copied(work: Work, shard: str, folder: Path) -> Path:
+    """The shard in a folder of its own: no audio is beside it, so that stages leave relative paths alone."""
+    manifest = folder / shard
     manifest.unlink(missing_ok=True)
-    if local is not None:
-        manifest.symlink_to(local / shard)
+    if work.source.local is not None:
+        manifest.symlink_to(_checked(work.source.local / shard))
     else:
         work.source.fetch(shard, manifest)
     return manifest
