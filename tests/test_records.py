@@ -315,7 +315,9 @@ def test_paths_that_hold_nothing(tmp_path: Path) -> None:
     lines_file(tmp_path / "c.jsonl.partial", "{}")
     with pytest.raises(InputError, match=r"c\.jsonl does not exist: only unfinished \.partial output"):
         read_records(tmp_path / "c.jsonl", Clip)
-    with pytest.raises(InputError, match=r"expected \.jsonl, \.jsonl\.gz, \.jsonl\.zst or a folder of parts"):
+    with pytest.raises(
+        InputError, match=r"expected \.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.parquet or a folder of parts"
+    ):
         read_records(lines_file(tmp_path / "c.csv", "id"), Clip)
 
 

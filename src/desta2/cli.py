@@ -29,6 +29,7 @@ from desta2.commands.evaluate import evaluate
 from desta2.commands.model import chat, train
 from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
+from desta2.commands.scale import app as scale
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130
@@ -70,6 +71,7 @@ def _desta2(
 for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, train, evaluate, chat, convert):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
+app.add_typer(scale, name="scale")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Files of lines: plain, gzip or zstd by suffix, alone or as a folder of parts.
+"""Files of lines: plain, gzip, zstd or Parquet by suffix, alone or as a folder of parts.
 
 Trade-off: lines end at the line feed alone and stay bytes, so that whatever stands in them is somebody else's
-error; compressed files are read to their end, so that a file that was cut is never taken for a whole one.
+error; compressed files are read to their end, so that a file that was cut is never taken for a whole one. A
+row of a Parquet file is a line here (see `parquet.py`).
 """
 
 import contextlib
@@ -21,7 +22,10 @@ from desta2.errors import InputError, RecordError
 logger = logging.getLogger(__name__)
 
 PARTIAL = ".partial"  # suffix of a file that a journal is still writing
-_JSONL = re.compile(r"\.jsonl(\.gz|\.zst)?$")
+RECORDS = re.compile(r"\.(jsonl(\.gz|\.zst)?|parquet)$")
+"""Suffixes of the files that hold records."""
+FAILED = re.compile(r"\.failed\.jsonl$")
+"""Ends the name of a file that stands beside a part and tells what is not in it."""
 
 
 def manifest_files(path: str | Path) -> list[Path]:
@@ -34,7 +38,7 @@ def manifest_files(path: str | Path) -> list[Path]:
     if path.is_dir():
         partial = sorted(path.glob(f"part-*.jsonl{PARTIAL}"))
         if not (files := part_files(path)):
-            why = unfinished if partial else "expected part-*.jsonl, part-*.jsonl.gz or part-*.jsonl.zst"
+            why = unfinished if partial else "expected part-*.jsonl, .jsonl.gz, .jsonl.zst or .parquet"
             raise InputError(f"the folder {path} holds no records: {why}")
         if partial:
             logger.warning("%s is not finished: %s is left out", path, partial[0].name)
@@ -42,14 +46,18 @@ def manifest_files(path: str | Path) -> list[Path]:
     if not path.exists():
         partial_exists = path.with_name(path.name + PARTIAL).exists()
         raise InputError(f"{path} does not exist" + (f": {unfinished}" if partial_exists else ""))
-    if not _JSONL.search(path.name):
-        raise InputError(f"given {path}, expected .jsonl, .jsonl.gz, .jsonl.zst or a folder of parts")
+    if not RECORDS.search(path.name):
+        raise InputError(
+            f"given {path}, expected .jsonl, .jsonl.gz, .jsonl.zst, .parquet or a folder of parts"
+        )
     return [path]
 
 
 def part_files(folder: Path) -> list[Path]:
     """List the finished parts of a folder in order; part-10 comes after part-9."""
-    parts = [file for file in folder.glob("part-*") if _JSONL.search(file.name)]
+    parts = [
+        file for file in folder.glob("part-*") if RECORDS.search(file.name) and not FAILED.search(file.name)
+    ]
     return sorted(parts, key=lambda file: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), file.name))
 
 
@@ -67,11 +75,14 @@ def sync_folder(folder: Path) -> None:
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when it is whole and on the disk.
 
-    After any error in the block an older file of that name is untouched. InputError for another suffix than
-    `.jsonl`, `.jsonl.gz` and `.jsonl.zst`, and where the folder cannot be written to.
+    Only whole lines may be written. After any error in the block an older file of that name is untouched.
+    InputError for another suffix than `.jsonl`, `.jsonl.gz`, `.jsonl.zst` and `.parquet`, and where the
+    folder cannot be written to.
     """
-    if not _JSONL.search(path.name):
-        raise InputError(f"cannot write records to {path}: expected .jsonl, .jsonl.gz or .jsonl.zst")
+    if not RECORDS.search(path.name):
+        raise InputError(
+            f"cannot write records to {path}: expected .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+        )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     raw = _create(temporary)
     try:
@@ -97,6 +108,10 @@ def _create(path: Path) -> IO[bytes]:
 
 def _compressed(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[Any]:
     """Compress what is written to `raw` by the suffix of `path`, leaving `raw` open."""
+    if path.suffix == ".parquet":
+        from desta2.parquet import parquet_writer
+
+        return parquet_writer(raw, path)
     if path.suffix == ".gz":  # no name and no time inside: equal records give equal files
         return gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
     if path.suffix == ".zst":
@@ -160,7 +175,15 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number from 1, line with its newline), decompressed by suffix; lines end at \\n alone."""
+    """Yield (line number from 1, line with its newline), decompressed by suffix; lines end at \\n alone.
+
+    Of a Parquet file, (row number, row as such a line). RecordError where the file is not whole.
+    """
+    if path.suffix == ".parquet":
+        from desta2.parquet import numbered_rows
+
+        yield from numbered_rows(path)
+        return
     number = 0
     try:
         with _opened(path) as handle:

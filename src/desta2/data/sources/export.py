@@ -18,9 +18,9 @@ from typing import Any
 
 from desta2.data.respond import AUDIO
 from desta2.data.sources.published import AQA5M_COLUMNS, DESTA2_COLUMNS
-from desta2.data.sources.rows import parquet_module
 from desta2.errors import InputError, RecordError
 from desta2.lines import writing
+from desta2.parquet import parquet_module
 from desta2.records import BadLine, Pair, read_records, to_line
 
 logger = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from pydantic_core import from_json
 
 from desta2.errors import InputError
 from desta2.lines import numbered_lines
+from desta2.parquet import parquet_module
 
 if TYPE_CHECKING:
     from desta2.data.sources.base import Reading
@@ -73,15 +74,6 @@ def read_table(file: Path, reading: Reading) -> Iterator[Row]:
     if kind == "jsonl":
         return _json_rows(file, reading)
     return read_separated(file, reading, "\t" if kind == "tsv" else ",")
-
-
-def parquet_module() -> Any:
-    """The module pyarrow.parquet; InputError says how to get it where it is not installed."""
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(".parquet files need the package pyarrow: pip install 'desta2[corpora]'") from error
-    return parquet
 
 
 def _json_rows(file: Path, reading: Reading) -> Iterator[Row]:
