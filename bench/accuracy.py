@@ -30,6 +30,7 @@ import soxr
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
+from desta2.data.acoustics import Room, coloured_noise, mix, reverberate
 from desta2.data.attributes import f0_median_hz
 from desta2.data.reverberation import c50_db
 from desta2.data.snr import wada_snr_db
@@ -37,7 +38,7 @@ from desta2.data.speed import speaking_rate, syllables_of
 from desta2.data.vad import speech_seconds
 from desta2.nano.espeak import synthesiser
 from desta2.nano.grammar import draw_sentence
-from desta2.nano.rooms import Room, coloured_noise, make_rooms, mix, reverberate
+from desta2.nano.rooms import make_rooms
 from desta2.nano.voices import ACCENTS, draw_speaker
 
 RATE = 16_000

@@ -86,10 +86,10 @@ def record(rng: Any) -> tuple[Any, str]:
     import numpy as np
     import soxr
 
+    from desta2.data.acoustics import coloured_noise, mix
     from desta2.data.audio import SAMPLE_RATE
     from desta2.nano.espeak import synthesiser
     from desta2.nano.grammar import draw_sentence
-    from desta2.nano.rooms import coloured_noise, mix
     from desta2.nano.voices import draw_speaker
 
     voice, pitch = f"gmw/en-US+{draw_speaker(rng, 'test').variant}", rng.randint(20, 80)

@@ -1,14 +1,20 @@
 """An OpenAI-compatible server on this machine, as good or as bad as a test wants it."""
 
 import json
+import os
 import socket
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
+
+from desta2.data.backends import PromptStyle
+from desta2.data.endpoint import EndpointBackend
+from desta2.data.respond import Asking, respond
 
 
 @dataclass
@@ -25,6 +31,17 @@ class Raw:
     announced: int | None = None
     reset: bool = False
     delay: float = 0.0
+
+
+_DESCRIBE = Asking()
+
+
+def respond_by_url(
+    url: str, source: Path, out: Path, asking: Asking = _DESCRIBE, concurrency: int = 1
+) -> dict[str, Any]:
+    """`respond` to a server, for other processes; also tells which process did it."""
+    summary = respond(source, out, EndpointBackend(url, PromptStyle(), concurrency=concurrency), asking)
+    return {"written": summary.written, "process": [os.getpid()]}
 
 
 def chat(text: Any, finish_reason: Any = "stop", **choice: Any) -> Raw:

@@ -6,9 +6,6 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from desta2.data.backends import PromptStyle
-from desta2.data.endpoint import EndpointBackend
-from desta2.data.respond import respond
 from desta2.data.scale.work import attempt
 from desta2.data.seed import seed
 from desta2.journal import Journal
@@ -19,12 +16,6 @@ CLIPS = 7  # of the corpus in tests/data/scale
 
 def seeds(source: Path, out: Path) -> dict:
     return {"seeds": seed(source, out), "process": [os.getpid()]}
-
-
-def respond_by_url(url: str, source: Path, out: Path) -> dict:
-    """`respond` as a stage, one request at a time; also tells which process did it."""
-    summary = respond(source, out, EndpointBackend(url, PromptStyle(), concurrency=1))
-    return {"written": summary.written, "process": [os.getpid()]}
 
 
 def killed_once(flag: Path, source: Path, out: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_nano_recipe(tmp_path, recipe, cli, result):
     assert done["output"] == str(work / "pairs")
     assert done["stages"]["respond"] == {
         "action": "start", "reason": "not made yet", "output": str(work / "pairs"),
-        "written": 8, "already_done": 0, "unfinished": 0,
+        "written": 8, "already_done": 0, "unfinished": 0, "failed": 0,
     }  # fmt: skip
     seeds = {pair.id: pair.seed for pair in read_records(work / "pairs", Pair)}
     assert len(seeds) == 8

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from desta2.commands import data
+from desta2.commands.respond import respond
 from desta2.commands.scale import VERBS, _anywhere, run_verb
+from desta2.data import attributes
 from desta2.data.audio import write_wav
 from desta2.data.scale.work import attempt
 from desta2.records import Clip, Seed, read_records, write_records
@@ -113,7 +114,7 @@ def test_a_moved_run_goes_on_and_may_skip_what_is_bad(clips, tmp_path, cli, mist
     cli("scale", "shard", clips, "-o", shards, "--records", 2)
     (shards / "part-00001.jsonl").write_text('{"id": "bad"}\n')
     scheme = tmp_path / "own.yaml"
-    scheme.write_text((Path(data.__file__).parents[1] / "data/attributes.yaml").read_text())
+    scheme.write_text(Path(attributes.__file__).with_suffix(".yaml").read_text())
     mistake("scale", "annotate", shards, "-o", out, "--scheme", scheme)
     (tmp_path / "here").rename(tmp_path / "there")
     shards, out = tmp_path / "there/shards", tmp_path / "there/seeds"
@@ -143,6 +144,6 @@ def test_defaults_are_those_of_the_verb():
     from desta2.commands.scale import app
 
     [command] = [entry for entry in app.registered_commands if entry.name == "respond"]
-    here, own = signature(command.callback).parameters, signature(data.respond).parameters
+    here, own = signature(command.callback).parameters, signature(respond).parameters
     same = own.keys() - {"seeds", "output", "as_json", "verbose"}
     assert {name: here[name].default for name in same} == {name: own[name].default for name in same}

@@ -1,34 +1,38 @@
 """kill -9 at random moments: what is there at the end is what one uninterrupted run gives."""
 
 import json
-import os
+import multiprocessing
 import random
 import signal
+import sys
 import time
 
 import pytest
-from loopback_llm import LoopbackLLM, Raw, chat
+from loopback_llm import LoopbackLLM, Raw, chat, respond_by_url
 
 from desta2.data.backends import PromptStyle, Sampling
 from desta2.data.endpoint import EndpointBackend
 from desta2.data.prompts import PromptPool
 from desta2.data.respond import Asking, respond
-from desta2.model import prompt as _imported_before_the_fork  # noqa: F401
 from desta2.records import Pair, Seed, read_records, write_records
 
 CLIPS, WINDOW = 300, 8
 ASKING = Asking(PromptPool.of("What?", "Who?", "Where?"), Sampling(seed=4))
 
 
-def start(url, seeds, out):
-    """Run `respond` in a copy of this process, which has everything imported already; give its id."""
-    if pid := os.fork():
-        return pid
-    try:
-        respond(seeds, out, EndpointBackend(url, PromptStyle(), concurrency=WINDOW), ASKING)
-        os._exit(0)
-    finally:
-        os._exit(1)
+# Forked from a process that has only imported what all need: to import it takes seconds.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["loopback_llm", "desta2.model.prompt"])
+
+
+def wait_for_requests(server, count):
+    """Until so many more have come, or a second has gone by without any."""
+    last, until = len(server.bodies), len(server.bodies) + count
+    patience = time.monotonic() + 10
+    while len(server.bodies) < until and time.monotonic() < patience:
+        if len(server.bodies) > last:
+            last, patience = len(server.bodies), time.monotonic() + 1
+        time.sleep(0.005)
 
 
 def answer(body, number):
@@ -39,7 +43,7 @@ def answer(body, number):
     return Raw(body=chat(text).body, delay=random.random() * 0.02)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a fork server")
 @pytest.mark.parametrize("layout", ["pairs", "pairs.jsonl"])
 def test_kill_9_loses_nothing_and_repeats_little(tmp_path, layout):
     seeds = tmp_path / "seeds.jsonl"
@@ -53,11 +57,13 @@ def test_kill_9_loses_nothing_and_repeats_little(tmp_path, layout):
     out, kills = tmp_path / layout, 0
     with LoopbackLLM(answer) as server:
         for attempt in range(12):
-            pid = start(server.url, seeds, out)
+            process = PROCESSES.Process(target=respond_by_url, args=(server.url, seeds, out, ASKING, WINDOW))
+            process.start()
             if attempt < 8:
-                time.sleep(random.uniform(0.05, 0.3))
-                os.kill(pid, signal.SIGKILL)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                wait_for_requests(server, random.randint(5, 60))
+                process.kill()
+            process.join()
+            code = process.exitcode
             assert code in (0, -signal.SIGKILL)
             kills += code != 0
             if code == 0:

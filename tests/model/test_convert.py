@@ -224,8 +224,9 @@ def test_hub_ids_revisions_and_the_cache(bases, tmp_path):
     error = complaint("someone/desta", tmp_path / "out", cache_dir=str(tmp_path / "cache"))
     assert "someone/desta is neither a folder nor a hub model with config.json within reach" in error
     # Half a download: the index names a file that is not there.
+    (llm / "model.safetensors").rename(llm / "model-1.safetensors")
     (llm / "model.safetensors.index.json").write_text(
-        '{"weight_map": {"a": "model.safetensors", "b": "gone"}}'
+        '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}'
     )
     assert import_published("someone/desta", tmp_path / "out", **hub).config.llm_fingerprint is None
 

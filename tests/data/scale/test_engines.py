@@ -13,8 +13,8 @@ from threading import Barrier
 
 import pytest
 import scale_stages
-from loopback_llm import LoopbackLLM, chat
-from scale_stages import CLIPS, HERE, ids, names, respond_by_url
+from loopback_llm import LoopbackLLM, chat, respond_by_url
+from scale_stages import CLIPS, HERE, ids, names
 
 from desta2.data.annotate import annotate
 from desta2.data.scale import Local, Ray, scale

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from instant import InstantBackend
 
-from desta2.data.backends import Reply
 from desta2.data.respond import respond
 from desta2.data.sources.base import Options
 from desta2.data.sources.export import export_pairs
@@ -108,13 +108,8 @@ def test_seeds_to_answer_anew(published, tmp_path):
     assert (first.seed, first.seed_format) == (AQA5M["seed_description"], "v2.5")
     assert second.seed == "[00:00-00:01] Hi"
 
-    class Backend:
-        name, fingerprint = "test", None
-
-        def reply(self, requests, sampling):
-            return [Reply("Heard.", True) for _ in requests]
-
-    assert respond(tmp_path / "seeds.jsonl", tmp_path / "pairs", Backend()).written == 2
+    backend = InstantBackend(tmp_path / "log")
+    assert respond(tmp_path / "seeds.jsonl", tmp_path / "pairs", backend).written == 2
 
 
 def test_audio_is_looked_for_under_a_data_root(published, tree, tmp_path):
