@@ -40,7 +40,7 @@ def test_the_nano_recipe(tmp_path, recipe, cli, result):
     code, text, _ = cli(*recipe)
     assert code == 0
     assert text.splitlines()[-1] == (
-        f"respond   keep      {work / 'pairs'} (unchanged): written 8, already_done 0, unfinished 0"
+        f"respond   keep      {work / 'pairs'} (unchanged): written 8, already_done 0, unfinished 0, failed 0"
     )
 
 

@@ -35,7 +35,9 @@ class Failures:
         """Append an item; the first few are logged too, since the same may happen to all."""
         self.count += 1
         if self.count <= _LOGGED:
-            log.warning("no usable answer for %s: %s", key, reason)
+            # A log cannot hold half a character, which the JSON below can.
+            shown = f"{key}: {reason}".encode(errors="backslashreplace").decode()
+            log.warning("no usable answer for %s", shown)
         time = datetime.now(UTC).isoformat(timespec="seconds")
         with self.path.open("a", encoding="utf-8", errors="backslashreplace") as lines:
             lines.write(json.dumps({"id": key, "reason": reason, "time": time}, ensure_ascii=False) + "\n")
