@@ -58,8 +58,12 @@ def _other_llm(told: Provenance, config: Desta2Config) -> bool:
 
 def _asked_otherwise(told: Provenance, config: Desta2Config) -> str:
     trained = {"layout": config.layout, "system_prompt": config.system_prompt or ""}
+    said = {key: given for key in trained if (given := getattr(told, key)) is not None}
+    if said:  # pairs that tell of the prompt tell all of it
+        trained["chat_template_kwargs"] = config.chat_template_kwargs or None
+        said["chat_template_kwargs"] = told.chat_template_kwargs
     return ", ".join(
         f"{key} {given!r}, in training {trained[key]!r}"
-        for key in trained
-        if (given := getattr(told, key)) is not None and given != trained[key]
+        for key, given in said.items()
+        if given != trained[key]
     )
