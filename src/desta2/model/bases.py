@@ -106,6 +106,9 @@ def read_config(what: str, base: str, *, needed: bool, **hub_options: Any) -> An
     """
     path = resolve_base(base, None)
     try:
+        if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+            # Old versions of transformers guess a kind of model from the name of such a folder.
+            raise OSError("it has no config.json")
         return AutoConfig.from_pretrained(
             path, local_files_only=not needed, trust_remote_code=False, **hub_options
         )
