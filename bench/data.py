@@ -1,6 +1,8 @@
 """Speed of the data stages: one subcommand each, every one beside what people use or must reach.
 
     python bench/data.py annotate [--minutes 60] [--json]
+    python bench/data.py respond [--clips 3000] [--json]
+    python bench/data.py memory [--clips 1000000] [--json]
 
 Each benchmark is a module of its own that adds its options and returns what it measured.
 """
@@ -12,8 +14,10 @@ import platform
 from pathlib import Path
 
 import annotating
+import remembering
+import responding
 
-BENCHMARKS = {"annotate": annotating}
+BENCHMARKS = {"annotate": annotating, "respond": responding, "memory": remembering}
 
 
 def main() -> None:
