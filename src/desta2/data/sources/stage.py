@@ -21,6 +21,7 @@ from desta2.data.sources import load_source
 from desta2.data.sources.base import Options, Reading, Source
 from desta2.data.sources.store import AudioStore
 from desta2.errors import AudioError, InputError
+from desta2.ids import IdTable
 from desta2.journal import Journal
 from desta2.records import Clip, Record, Seed
 
@@ -101,12 +102,9 @@ def read_corpus(
     summary = Summary()
     with Journal(out) as journal:
         _check_continues(journal.first, source, src, options, out)
-        before = set(journal.done)
-        for record in itertools.islice(records, limit):
-            if record.id in before:
-                before.discard(record.id)
-                summary.already_done += 1
-            elif record.id in journal.done:
+        seen = IdTable()  # in this run: of those in the journal, an earlier run may have written them
+        for place, record in enumerate(itertools.islice(records, limit)):
+            if record.id in seen:
                 if source.repeats:
                     reading.leave_out(record.id, "rows that repeat an earlier one")
                 else:
@@ -114,8 +112,12 @@ def read_corpus(
                         record.id, "the id is used twice: give another column as the id, or rename a file"
                     )
                 continue
+            if record.id in journal.done:
+                seen.setdefault(record.id, place)
+                summary.already_done += 1
             elif (ready := _ready(record, reading, source.label(src), out, root, durations)) is not None:
                 journal.append(ready)
+                seen.setdefault(record.id, place)
                 _count(ready, summary)
             if progress is not None:
                 progress(summary.already_done + summary.written)
