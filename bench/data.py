@@ -11,9 +11,9 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import sys
-from pathlib import Path
+
+from machine import processor
 
 BENCHMARKS = {"annotate": "annotating", "respond": "responding", "memory": "remembering"}
 
@@ -29,17 +29,8 @@ def main() -> None:
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     module.add_options(verb)
     options = verb.parse_args(sys.argv[2:])
-    result = {"machine": machine(), **module.measure(options)}
+    result = {"machine": f"{processor()}, {os.cpu_count()} cores", **module.measure(options)}
     print(json.dumps(result) if options.json else f"{result['machine']}\n\n{module.table(result)}")
-
-
-def machine() -> str:
-    """Processor and number of cores."""
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        named = [line.partition(":")[2] for line in info.read_text().splitlines() if "model name" in line]
-        cpu = named[0].strip() if named else cpu
-    return f"{cpu}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

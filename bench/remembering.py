@@ -9,8 +9,6 @@ was there before the first clip (torch and transformers, mostly), and seconds.
 import argparse
 import logging
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instant_llm import ANSWER
+from machine import peak_bytes
 
 FEW = 10_000
 WANTED = 1.10  # peak at N clips over peak at FEW
@@ -80,8 +79,7 @@ def run(count: int) -> dict[str, float]:
 
 def peak_mb() -> float:
     """Largest resident memory of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return round(peak_bytes() / 1e6, 1)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

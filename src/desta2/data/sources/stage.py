@@ -19,7 +19,7 @@ from desta2.data.audio import audio_seconds
 from desta2.data.headers import header_seconds
 from desta2.data.sources import load_source
 from desta2.data.sources.base import Options, Reading, Source
-from desta2.data.sources.store import AudioStore
+from desta2.data.sources.store import AudioStore, audio_folder_of
 from desta2.errors import AudioError, InputError
 from desta2.ids import IdTable
 from desta2.journal import Journal
@@ -96,7 +96,7 @@ def read_corpus(
     if options.max_seconds != Options().max_seconds and not options.dialogues:
         raise InputError("--max-seconds is the longest clip of a dialogue: it goes with --dialogues")
     root = Path(data_root).expanduser().absolute() if data_root is not None else None
-    store = AudioStore(Path(audio_folder) if audio_folder is not None else _audio_folder(out))
+    store = AudioStore(Path(audio_folder) if audio_folder is not None else audio_folder_of(out))
     reading = Reading(options, store, data_root=root, skip_bad=skip_bad)
     records: Iterable[Record] = source.read(src, reading)  # before the manifest is touched: it may refuse
     summary = Summary()
@@ -129,10 +129,6 @@ def read_corpus(
 def _taken(options: frozenset[str]) -> str:
     flags = sorted(_FLAGS.get(option, f"--{option}") for option in options)
     return ", ".join(flags) if flags else "none of --split, --map and the like"
-
-
-def _audio_folder(out: Path) -> Path:
-    return out.with_name(f"{out.name.removesuffix('.jsonl')}_audio")
 
 
 def _check_continues(
