@@ -45,8 +45,13 @@ def _lower(text: str, _: str) -> bool:
 
 
 def _json(text: str, _: str) -> bool:
+    return is_json(text, dict)
+
+
+def is_json(text: str, kind: type = object) -> bool:
+    """Whether a text is one JSON value of a Python type and nothing else; NaN and Infinity are not JSON."""
     try:
-        return isinstance(json.loads(text, parse_constant=_refuse), dict)
+        return isinstance(json.loads(text, parse_constant=_refuse), kind)
     except (ValueError, RecursionError):  # RecursionError: thousands of opening brackets
         return False
 
