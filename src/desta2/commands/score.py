@@ -34,8 +34,8 @@ def speech_ifeval(
     reference: Annotated[
         list[str] | None,
         typer.Option(
-            help="What forgetting is measured against: a file of the reference system's responses, repeatable, "
-            "or its IFrate in per cent."
+            help="What forgetting is measured against: a file of the reference system's responses "
+            "(repeatable), or its IFrate in per cent."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -66,7 +66,7 @@ def _forgetting(
     from desta2.evaluate.speech_ifeval.score import forgetting_from_rate, forgetting_from_responses
 
     try:
-        percent = float(reference[0]) if len(reference) == 1 else None
+        percent = float(reference[0].rstrip(" %")) if len(reference) == 1 else None
     except ValueError:
         percent = None
     if percent is not None:

@@ -1,14 +1,14 @@
 """Whether one system is better than another on the same items, or only luckier.
 
-Both systems answered the same items, so items are compared one by one: what makes an item hard cancels out, and
-the interval of the difference is narrower than the two scores' own intervals suggest. The p-value is that of
-approximate randomisation: if the systems were equal, their answers could as well be swapped, cluster by cluster;
-it is the share of random swaps that give a difference at least as large (Noreen, "Computer-Intensive Methods for
-Testing Hypotheses", 1989; for language systems Yeh, "More accurate tests for the statistical significance of
-result differences", 2000).
+Both systems answered the same items, so items are compared one by one: what makes an item hard cancels out,
+and the interval of the difference is narrower than the two scores' own intervals suggest. The p-value is that
+of approximate randomisation: if the systems were equal, their answers could as well be swapped, cluster by
+cluster; it is the share of random swaps that give a difference at least as large (Noreen, "Computer-Intensive
+Methods for Testing Hypotheses", 1989; for language systems Yeh, "More accurate tests for the statistical
+significance of result differences", 2000).
 
-The trade-off: swapping assumes nothing about the scores, but the smallest possible p-value is 1 ÷ (swaps + 1),
-and with few clusters it is 2 ÷ 2^clusters: five speakers can never show a difference at p < 0.05.
+The trade-off: swapping assumes nothing about the scores, but the smallest possible p-value is 1 ÷ (swaps +
+1), and with few clusters it is 2 ÷ 2^clusters: five speakers can never show a difference at p < 0.05.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def compare_paired(
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != other.shape:
         raise InputError(
-            f"given scores of {one.size} and {other.size} items, expected those of both systems on the same items"
+            f"given scores of {one.size} and {other.size} items, expected both systems' on the same items"
         )
     if swaps < 1:
         raise InputError(f"given swaps={swaps}, expected 1 or more")
@@ -125,7 +125,7 @@ def _swapped(
     """The p-value of approximate randomisation: swapping the systems in a cluster turns its gains' sign."""
     _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    shares = np.bincount(cluster, gains / sizes[group] / len(sizes))  # (clusters,) what each adds to the score
+    shares = np.bincount(cluster, gains / sizes[group] / len(sizes))  # (clusters,) of the score
     shown = abs(shares.sum()) - _ROUNDING
     as_large = 0
     for start in range(0, swaps, step := max(1, _SIGNS_AT_ONCE // len(shares))):

@@ -10,9 +10,9 @@ they are too narrow (simulated with 5 speakers, 95 % covered 85 %). The tails ar
 in Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), "expanded percentile interval": the
 quantile Φ(−√(C/(C−1))·t) for C clusters, t being Student's quantile with C−1 degrees of freedom (then 92 %).
 What no resampling can show is what the sample does not hold: where all clusters score the same, and so also
-where there is only one cluster, the interval has no width. One such case is common and has a known answer: where
-every item is right, or none, the interval reaches as far as the exact binomial one for as many items as there
-are clusters (Clopper & Pearson, 1934).
+where there is only one cluster, the interval has no width. One such case is common and has a known answer:
+where every item is right, or none, the interval reaches as far as the exact binomial one for as many items as
+there are clusters (Clopper & Pearson, 1934).
 """
 
 from __future__ import annotations

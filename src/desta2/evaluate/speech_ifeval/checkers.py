@@ -1,12 +1,13 @@
 """The 13 rules of Speech-IFEval, each deciding from a response alone whether it was written as asked.
 
 The instructions and their names are those of IFEval (Zhou et al., "Instruction-Following Evaluation for Large
-Language Models", arXiv 2311.07911, table 1); where that paper leaves room, or Speech-IFEval differs, the rule is
-the one that gives the published verdict on all 1,333 published responses, and says so. The code is our own.
+Language Models", arXiv 2311.07911, table 1); where that paper leaves room, or Speech-IFEval differs, the rule
+is the one that gives the published verdict on all 1,333 published responses, and says so. The code is our
+own.
 
-The trade-off: rules are the same for everyone and cost nothing, but they see form alone: a response that keeps
-the format and says nonsense follows. All scan the response a fixed number of times, without expressions that can
-backtrack, since responses of models can have any length and content.
+The trade-off: rules are the same for everyone and cost nothing, but they see form alone: a response that
+keeps the format and says nonsense follows. All scan the response a fixed number of times, without expressions
+that can backtrack, since responses of models can have any length and content.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def repeats_prompt(response: str, prompt_to_repeat: str) -> bool:
 
 
 def has_end_phrase(response: str, end_phrase: str) -> bool:
-    """It ends with the given text, in any case; white space and then double quotes around it are no matter."""
+    """It ends with the given text, in any case; white space, then double quotes, around it do not matter."""
     return response.strip().strip('"').lower().endswith(end_phrase.strip().lower())
 
 
@@ -94,7 +95,7 @@ def has_sentences(response: str, num_sentences: int, relation: Relation) -> bool
 
 
 def has_words(response: str, num_words: int, relation: Relation) -> bool:
-    """It has at least, or less than, so many words: runs of letters, digits and underscores ("don't" is two)."""
+    """It has at least, or less than, so many words: runs of letters, digits, underscores ("don't" is two)."""
     return _holds(sum(1 for _ in _WORD.finditer(response)), relation, num_words)
 
 
@@ -105,8 +106,8 @@ def _holds(count: int, relation: Relation, limit: int) -> bool:
 def has_paragraphs(response: str, num_paragraphs: int) -> bool:
     """It has exactly so many lines that are not blank.
 
-    IFEval asks for "***" between paragraphs and Speech-IFEval does not; its verdicts count lines: a poem of ten
-    lines is not one paragraph.
+    IFEval asks for "***" between paragraphs and Speech-IFEval does not; its verdicts count lines: a poem of
+    ten lines is not one paragraph.
     """
     return sum(1 for line in response.split("\n") if line.strip()) == num_paragraphs
 

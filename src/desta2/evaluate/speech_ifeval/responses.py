@@ -1,16 +1,15 @@
 """Reading responses to Speech-IFEval, with the instructions that they answer.
 
 Published files differ: some carry the benchmark's fields on each line, some only an id or the instruction's
-text. Both are read; what a line does not say is looked up in the benchmark's folder, by instruction and clip
-first, because ids may be the model's own.
+text. Both are read; what a line does not say is looked up in the benchmark's folder, by its id, or, because
+ids may be somebody's own, by the instruction's text and the clip.
 
-The trade-off: a file is read whole and its mistakes are errors that name the line, because a rate over the lines
-that could be understood would be the rate of another benchmark.
+The trade-off: a file is read whole and its mistakes are errors that name the line, because a rate over the
+lines that could be understood would be the rate of another benchmark.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from desta2.errors import InputError, RecordError
+from desta2.evaluate.formats import parse_json
 from desta2.evaluate.speech_ifeval.checkers import CHECKERS, REASONING, check
 from desta2.lines import manifest_files, numbered_lines
 
 FILES = ("closed_ended_questions.jsonl", "creative_writing.jsonl", "chain-of-thought.jsonl")
 """The benchmark's files of instructions."""
 _PLACES = (".", "eval_data", "data/eval_data")  # where they lie in the benchmark's folder
-_RESPONSE = ("response", "prediction", "output", "answer", "model_response", "generated_text", "completion")
+# Not "answer": in files of questions that is the right one.
+_RESPONSE = ("response", "prediction", "output", "model_response", "generated_text", "completion")
 _INSTRUCTION = ("instruction", "prompt", "question")
 _AUDIO = ("audio_filepath", "audio_path", "audio")
 _JUDGED = re.compile(r"result:\W*(yes|no)\b", re.IGNORECASE)
@@ -42,7 +43,8 @@ class Verdict:
         part: one of `PARTS`.
         names: of the instructions; empty where a judge decided.
         followed: for each instruction, or the judge's verdict alone.
-        item: what was asked, equal for two systems: the clip's file and the instruction's text, or the id.
+        item: what was asked, equal for two systems: the clip's file and the instruction's text, or the id, or
+            empty where the line says neither.
         clip: the clip's file, or what stands for it: responses about one clip are not independent.
     """
 
@@ -69,28 +71,28 @@ class Instructions:
         """Read them from the benchmark's folder, or the `eval_data` in it; InputError where they are not."""
         places = [folder / place for place in _PLACES if (folder / place / FILES[0]).exists()]
         if not places:
-            raise InputError(f"{folder} holds no {FILES[0]}; expected the benchmark's folder or its eval_data/")
+            raise InputError(
+                f"{folder} holds no {FILES[0]}, expected the benchmark's folder or its eval_data"
+            )
         self._by_text: defaultdict[str, list[Fields]] = defaultdict(list)
         self._by_id: dict[str, Fields] = {}
         for path in (places[0] / name for name in FILES):
             for place, fields in read_lines(path) if path.exists() else ():
                 if not isinstance(fields.get("instruction"), str):
-                    raise RecordError(f"{place}: an instruction of the benchmark needs the text 'instruction'")
+                    raise RecordError(f"{place}: the benchmark's line has no text 'instruction'")
                 self._by_text[fields["instruction"].strip()].append(fields)
                 if "id" in fields:
                     self._by_id[str(fields["id"])] = fields
 
     def find(self, response: Fields) -> Fields | None:
-        """The item that a response answers: the instruction with this text and clip, else with this id."""
-        text, audio = _text(response, _INSTRUCTION), _text(response, _AUDIO)
+        """The item that a response answers: by its id, unless its text is another; else by text and clip."""
+        text, clip = _text(response, _INSTRUCTION), _clip(response)
         by_id = self._by_id.get(str(response.get("id")))
-        if text is None:
+        if text is None or (by_id is not None and by_id["instruction"].strip() in text):
             return by_id
         found = self._by_text.get(text.strip(), [])
-        if audio is not None:
-            found = [item for item in found if _clip(item) == Path(audio).name]
-        if by_id in found:
-            return by_id
+        if clip:
+            found = [item for item in found if _clip(item) == clip]
         return found[0] if len(found) == 1 else None
 
 
@@ -108,7 +110,7 @@ def read_verdicts(path: Path, instructions: Instructions | None = None) -> list[
     for file in manifest_files(path):
         for place, fields in read_lines(file):
             try:
-                verdicts.append(_verdict(fields, instructions))
+                verdicts.append(_verdict(fields, place, instructions))
             except InputError as error:
                 raise RecordError(f"{place}: {error}") from None
     if not verdicts:
@@ -123,42 +125,43 @@ def read_lines(path: Path) -> Iterator[tuple[str, Fields]]:
             continue
         place = f"{path}:{number}"
         try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"{place}: not valid JSON in UTF-8: {error or 'nested too deeply'}") from None
+            fields = parse_json(line)
+        except ValueError as error:
+            raise RecordError(f"{place}: not valid JSON in UTF-8: {error}") from None
         if not isinstance(fields, dict):
-            raise RecordError(f"{place}: given {type(fields).__name__}, expected a JSON object with a response")
+            raise RecordError(f"{place}: given a {type(fields).__name__}, expected a JSON object")
         yield place, fields
 
 
-def _verdict(fields: Fields, instructions: Instructions | None) -> Verdict:
-    asked: Fields = fields
-    if not _is_complete(fields):
-        asked = {**((instructions and instructions.find(fields)) or {}), **fields}
+def _verdict(fields: Fields, place: str, instructions: Instructions | None) -> Verdict:
+    asked: Fields = {key: value for key, value in fields.items() if value is not None}
+    if not _is_complete(asked):
+        asked = {**asked, **((instructions and instructions.find(asked)) or {})}
         if not _is_complete(asked):
             raise InputError(_unknown(fields, instructions))
-    text = _text(asked, _INSTRUCTION)
-    clip = _clip(asked)
-    key = f"{clip}\n{text.strip()}" if clip and text else str(asked.get("id", ""))
-    if "instruction_id_list" not in asked:
-        return Verdict(fields, REASONING, (), (_judged(asked),), key, clip or key)
+    text, clip = _text(asked, _INSTRUCTION), _clip(asked)
+    item = f"{clip}\n{text.strip()}" if clip and text else str(asked.get("id", ""))
+    cluster = clip or item or place
+    if not asked.get("instruction_id_list"):
+        return Verdict(fields, REASONING, (), (_judged(asked),), item, cluster)
     response = _response(asked)
     names, arguments = _instructions(asked)
     followed = tuple(check(name, response, given) for name, given in zip(names, arguments, strict=True))
-    return Verdict(fields, CHECKERS[names[0]].part, names, followed, key, clip or key)
+    return Verdict(fields, CHECKERS[names[0]].part, names, followed, item, cluster)
 
 
 def _is_complete(fields: Fields) -> bool:
     """Whether it is known what was asked: chain-of-thought alone names no rules, but its metric."""
-    return "instruction_id_list" in fields or fields.get("metric") == "cot"
+    has_rules = bool(fields.get("instruction_id_list")) and "kwargs" in fields
+    return has_rules or fields.get("metric") == "cot"
 
 
 def _unknown(fields: Fields, instructions: Instructions | None) -> str:
     given = f"given a line with {', '.join(map(repr, fields)) or 'nothing'}"
     if instructions is None:
         return (
-            f"{given}, expected 'instruction_id_list' with 'kwargs', or 'metric': \"cot\"; if the responses do not "
-            "carry their instructions, give the benchmark's folder with --instructions"
+            f"{given}, expected 'instruction_id_list' with 'kwargs', or 'metric': \"cot\"; if responses do "
+            "not carry their instructions, give the benchmark's folder with --instructions"
         )
     return f"{given}: no single instruction of the benchmark has this text and clip, or this id"
 
@@ -179,7 +182,7 @@ def _instructions(fields: Fields) -> tuple[tuple[str, ...], Sequence[Fields]]:
     if not isinstance(arguments, list) or not all(isinstance(given, dict) for given in arguments):
         raise InputError(f"given kwargs={arguments!r}, expected a list with an object for each instruction")
     if len(arguments) != len(names):
-        raise InputError(f"given {len(arguments)} kwargs for {len(names)} instructions, expected one for each")
+        raise InputError(f"given {len(arguments)} kwargs for {len(names)} instructions, expected as many")
     return tuple(names), arguments
 
 

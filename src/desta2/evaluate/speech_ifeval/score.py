@@ -1,9 +1,9 @@
 """The scores of Speech-IFEval: following rates, IFrate, and what speech training made the LLM forget.
 
 The IFrate is the mean over the benchmark's three parts, so that each counts alike whatever its size. The
-forgetting rate is (IFrate - reference) / reference, the reference being the system before it learned to hear: the
-same LLM, given the transcript as text (Lu, Kuan & Lee, arXiv 2505.19037). Intervals resample clips, because
-several instructions of the creative part are about the same clip.
+forgetting rate is (IFrate - reference) / reference, the reference being the system before it learned to hear:
+the same LLM, given the transcript as text (Lu, Kuan & Lee, arXiv 2505.19037). Intervals resample clips,
+because several instructions of the creative part are about the same clip.
 
 The trade-off: the paper defines forgetting on published rates; where the reference's responses are there, the
 same items are compared one by one besides, and only that says whether the difference is more than noise.
@@ -97,7 +97,7 @@ def forgetting_from_rate(score: FollowScore, reference: float) -> Forgetting:
             f"{', '.join(score.by_part)}; give all files, or the reference's responses instead of its rate"
         )
     if not 0 < reference <= 1:
-        raise InputError(f"given a reference IFrate of {100 * reference:g} %, expected above 0 and up to 100 %")
+        raise InputError(f"given a reference IFrate of {100 * reference:g} %, expected 0 < IFrate ≤ 100")
     return Forgetting((score.if_rate.value - reference) / reference, reference, None)
 
 
@@ -113,8 +113,8 @@ def forgetting_from_responses(verdicts: Sequence[Verdict], reference: Sequence[V
     if lone := own.keys() ^ other.keys():
         shown = sorted(lone)[0].replace("\n", ": ")[:80]
         raise InputError(
-            f"{len(lone)} items are answered by one system alone, such as {shown!r}; expected responses of both to "
-            "the same items"
+            f"{len(lone)} items are answered by one system alone, such as {shown!r}; expected responses of "
+            "both to the same items"
         )
     pairs = [(verdict, other[item]) for item, verdict in own.items()]
     comparison = compare_paired(
