@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Score stored predictions of a benchmark, with 95 % intervals.", no_args_is_help=True)
 Predictions = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
+    list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
 ]
 
 

@@ -10,9 +10,10 @@ they are too narrow (simulated with 5 speakers, 95 % covered 85 %). The tails ar
 in Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), "expanded percentile interval": the
 quantile Φ(−√(C/(C−1))·t) for C clusters, t being Student's quantile with C−1 degrees of freedom (then 92 %).
 What no resampling can show is what the sample does not hold: where all clusters score the same, and so also
-where there is only one cluster, the interval has no width. One such case is common and has a known answer:
-where every item is right, or none, the interval reaches as far as the exact binomial one for as many items as
-there are clusters (Clopper & Pearson, 1934).
+where there is only one cluster, the interval has no width. One such case is common and has a known
+answer: where every item is right, or none, the interval reaches to the rate that gives this in 5 % of samples
+of as many items as there are clusters, the "rule of three" (Hanley & Lippman-Hand, "If Nothing Goes Wrong, Is
+Everything All Right?", 1983).
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def cluster_bootstrap(
 
 
 def _with_width(found: Interval, values: NDArray[Any], clusters: int, level: float) -> Interval:
-    """Give rates of exactly 0 and 1 the exact binomial interval; others are returned as they are."""
-    reach = ((1 - level) / 2) ** (1 / clusters)
+    """Give rates of exactly 0 and 1 the interval of the rule of three; others are returned as they are."""
+    reach = (1 - level) ** (1 / clusters)
     if (values == 1).all():
         return replace(found, low=float(reach))
     if (values == 0).all():
