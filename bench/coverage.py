@@ -3,8 +3,8 @@
     python bench/coverage.py
 
 For independent items nothing is drawn: each possible number of right items has its interval, and the
-probabilities of those whose interval holds the true rate are summed. Clusters (speakers who differ in how often
-they are understood, beta distributed) are simulated.
+probabilities of those whose interval holds the true rate are summed. Clusters (speakers who differ in how
+often they are understood, beta distributed) are simulated.
 """
 
 import numpy as np
