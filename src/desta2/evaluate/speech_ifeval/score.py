@@ -76,7 +76,7 @@ def score_verdicts(verdicts: Sequence[Verdict]) -> FollowScore:
         met = [
             (followed, verdict.clip)
             for verdict in verdicts
-            for asked, followed in zip(verdict.names, verdict.followed, strict=False)
+            for asked, followed in zip(verdict.names, verdict.followed, strict=False)  # a judge's has no name
             if asked == name
         ]
         if met:
