@@ -30,6 +30,7 @@ from desta2.commands.model import chat, train
 from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
 from desta2.commands.scale import app as scale
+from desta2.commands.score import app as score
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130
@@ -72,6 +73,7 @@ for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, trai
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 app.add_typer(scale, name="scale")
+app.add_typer(score, name="score")
 
 
 def main() -> None:

@@ -143,7 +143,7 @@ def test_score_nano_gives_the_json_of_the_command(systems):
         "text": 0.5,  # the other is right and disobedient
     }
     assert result["by_format_right"]["capitals"]["text"]["value"] == 1.0
-    assert result["by_format"]["start"]["text"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 1}
+    assert result["by_format"]["start"]["text"] == {"value": 0.0, "low": 0.0, "high": 0.95, "n": 1}
     assert result["asr_wer"] == {"value": 0.2, "low": 0.1, "high": 0.3, "n": 4}
     assert [score["value"] for score in result["unclear"].values()] == [1 / 8, 1.0, 0.0]
     assert result["confusion"]["gender"] == {

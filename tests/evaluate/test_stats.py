@@ -79,6 +79,30 @@ def test_one_cluster_gives_no_width():
     assert cluster_bootstrap([1, 0, 1, 1], list("aabb"), ["only"] * 4) == Interval(0.75, 0.75, 0.75, 4)
 
 
+def test_where_all_are_right_the_interval_has_a_width():
+    """Of 50 right out of 50, the lower end is the rate that gives this in 5 % of cases."""
+    score = cluster_bootstrap(np.ones(50))
+    assert (score.value, score.high) == (1.0, 1.0)
+    assert score.low**50 == pytest.approx(0.05)
+    assert cluster_bootstrap(np.zeros(50)) == Interval(0.0, 0.0, pytest.approx(1 - score.low), 50)
+    by_speaker = cluster_bootstrap(np.ones(50), None, np.arange(50) // 10)
+    assert by_speaker.low**5 == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("chance", "n"), [(0.8, 100), (0.5, 30)])
+def test_coverage_for_independent_items(chance, n):
+    rng = np.random.default_rng(n)
+    scores = [cluster_bootstrap(rng.random(n) < chance, resamples=300) for _ in range(300)]
+    assert 0.90 <= sum(score.low <= chance <= score.high for score in scores) / 300 <= 0.99
+
+
+def test_coverage_of_a_rate_near_one():
+    """22 % of such samples hold no failure: without the rule of three their interval would be [1, 1]."""
+    rng = np.random.default_rng(3)
+    scores = [cluster_bootstrap(rng.random(50) < 0.97, resamples=300) for _ in range(300)]
+    assert sum(score.low <= 0.97 <= score.high for score in scores) / 300 >= 0.90
+
+
 def test_fast_enough_for_a_whole_benchmark():
     rng = np.random.default_rng(0)
     values, groups, clusters = rng.random(8000), rng.integers(8, size=8000), rng.integers(40, size=8000)

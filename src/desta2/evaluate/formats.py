@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 from desta2.errors import InputError
 
@@ -45,10 +46,23 @@ def _lower(text: str, _: str) -> bool:
 
 
 def _json(text: str, _: str) -> bool:
+    return is_json(text, dict)
+
+
+def is_json(text: str, kind: type = object) -> bool:
+    """Whether a text is one JSON value of a Python type and nothing else; NaN and Infinity are not JSON."""
     try:
-        return isinstance(json.loads(text, parse_constant=_refuse), dict)
-    except (ValueError, RecursionError):  # RecursionError: thousands of opening brackets
+        return isinstance(parse_json(text), kind)
+    except ValueError:
         return False
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse one JSON value; ValueError where it is none (NaN and Infinity are none), or too deep."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:  # thousands of opening brackets
+        raise ValueError("it is nested too deeply") from None
 
 
 def _refuse(constant: str) -> None:

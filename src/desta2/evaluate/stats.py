@@ -10,14 +10,17 @@ they are too narrow (simulated with 5 speakers, 95 % covered 85 %). The tails ar
 in Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), "expanded percentile interval": the
 quantile Φ(−√(C/(C−1))·t) for C clusters, t being Student's quantile with C−1 degrees of freedom (then 92 %).
 What no resampling can show is what the sample does not hold: where all clusters score the same, and so also
-where there is only one cluster, the interval has no width.
+where there is only one cluster, the interval has no width. One such case is common and has a known
+answer: where every item is right, or none, the interval reaches to the rate that gives this in 5 % of samples
+of as many items as there are clusters, the "rule of three" (Hanley & Lippman-Hand, "If Nothing Goes Wrong, Is
+Everything All Right?", 1983).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,8 +63,8 @@ class Interval:
 
 def cluster_bootstrap(
     values: ArrayLike,
-    groups: ArrayLike,
-    clusters: ArrayLike,
+    groups: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     *,
     resamples: int = 2000,
     level: float = 0.95,
@@ -71,8 +74,8 @@ def cluster_bootstrap(
 
     Args:
         values: (n,) the items' scores, such as right or wrong.
-        groups: (n,) what each item belongs to for the mean, such as its attribute.
-        clusters: (n,) what is resampled, such as the speaker.
+        groups: (n,) what each item belongs to for the mean, such as its attribute; None for a plain mean.
+        clusters: (n,) what is resampled, such as the speaker; None where items are independent.
         resamples: how often.
         level: of confidence, between 0 and 1.
         seed: the same seed gives the same interval.
@@ -80,9 +83,22 @@ def cluster_bootstrap(
     Raises:
         InputError: nothing to score, lengths that differ, or values that are not finite.
     """
-    return ratio_bootstrap(
+    groups = np.zeros(np.shape(values)) if groups is None else groups
+    clusters = np.arange(np.size(values)) if clusters is None else clusters
+    found = ratio_bootstrap(
         values, np.ones(np.shape(values)), groups, clusters, resamples=resamples, level=level, seed=seed
     )
+    return _with_width(found, np.asarray(values), len(np.unique(np.asarray(clusters))), level)
+
+
+def _with_width(found: Interval, values: NDArray[Any], clusters: int, level: float) -> Interval:
+    """Give rates of exactly 0 and 1 the interval of the rule of three; others are returned as they are."""
+    reach = (1 - level) ** (1 / clusters)
+    if (values == 1).all():
+        return replace(found, low=float(reach))
+    if (values == 0).all():
+        return replace(found, high=float(1 - reach))
+    return found
 
 
 def ratio_bootstrap(

@@ -1,0 +1,126 @@
+"""The verbs desta2 score BENCHMARK: scores of stored predictions, without a model.
+
+Each benchmark is a command of its own, because what a benchmark needs besides predictions differs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from desta2.commands import AsJson, Verbose, emit
+
+if TYPE_CHECKING:
+    from desta2.evaluate.speech_ifeval.responses import Instructions, Verdict
+    from desta2.evaluate.speech_ifeval.score import FollowScore, Forgetting
+
+app = typer.Typer(help="Score stored predictions of a benchmark, with 95 % intervals.", no_args_is_help=True)
+Predictions = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
+]
+
+
+@app.command("speech-ifeval")
+def speech_ifeval(
+    files: Predictions,
+    instructions: Annotated[
+        Path | None, typer.Option(help="The benchmark's folder, where responses do not carry instructions.")
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Write each line with its verdicts, in order, to this .jsonl file.")
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What forgetting is measured against: a file of the reference system's responses "
+            "(repeatable), or its IFrate in per cent."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Share of responses that follow their instructions: 13 rules, and stored judge answers. Offline.
+
+    Files of all three parts give the IFrate besides. Rules and figures: docs/evaluate.md
+
+    Example: desta2 score speech-ifeval responses.jsonl --items verdicts.jsonl
+    """
+    from desta2.evaluate.speech_ifeval.responses import Instructions, read_verdicts
+    from desta2.evaluate.speech_ifeval.score import score_verdicts
+
+    asked = None if instructions is None else Instructions(instructions)
+    verdicts = [verdict for file in files for verdict in read_verdicts(file, asked)]
+    score = score_verdicts(verdicts)
+    forgetting = _forgetting(verdicts, score, reference, asked) if reference else None
+    if items is not None:
+        _write_items(items, verdicts)
+    emit(_result(score, forgetting), as_json, _in_words(score, forgetting))
+
+
+def _forgetting(
+    verdicts: list[Verdict], score: FollowScore, reference: list[str], instructions: Instructions | None
+) -> Forgetting:
+    from desta2.evaluate.speech_ifeval.responses import read_verdicts
+    from desta2.evaluate.speech_ifeval.score import forgetting_from_rate, forgetting_from_responses
+
+    try:
+        percent = float(reference[0].rstrip(" %")) if len(reference) == 1 else None
+    except ValueError:
+        percent = None
+    if percent is not None:
+        return forgetting_from_rate(score, percent / 100)
+    others = [verdict for file in reference for verdict in read_verdicts(Path(file), instructions)]
+    return forgetting_from_responses(verdicts, others)
+
+
+def _write_items(path: Path, verdicts: list[Verdict]) -> None:
+    import json
+
+    from desta2.lines import writing
+
+    with writing(path) as out:
+        for verdict in verdicts:  # escaped: responses may hold lone surrogates, which UTF-8 cannot
+            out.write(json.dumps(verdict.to_dict()).encode() + b"\n")
+
+
+def _result(score: FollowScore, forgetting: Forgetting | None) -> dict[str, Any]:
+    from desta2.evaluate.speech_ifeval.score import to_rate
+
+    result: dict[str, Any] = {**to_rate(score.overall)}
+    result["by_checker"] = {name: to_rate(rate) for name, rate in score.by_checker.items()}
+    if len(score.by_part) > 1:
+        result["by_part"] = {part: to_rate(rate) for part, rate in score.by_part.items()}
+    if score.if_rate is not None:
+        result["if_rate"] = score.if_rate.to_dict()
+    if forgetting is not None:
+        comparison = forgetting.comparison
+        result["forgetting"] = {
+            "rate": forgetting.rate,
+            "reference": forgetting.reference,
+            **({} if comparison is None else comparison.to_dict()),
+        }
+    return result
+
+
+def _in_words(score: FollowScore, forgetting: Forgetting | None) -> str:
+    rates = {f"  {name}": rate for name, rate in score.by_checker.items()}
+    rates = {"responses that follow": score.overall, **rates}
+    if len(score.by_part) > 1:
+        rates |= score.by_part
+    if score.if_rate is not None:
+        rates["IFrate, the mean of the three"] = score.if_rate
+    lines = [
+        f"{name:<42}{100 * rate.value:7.2f} %   [{100 * rate.low:.2f} … {100 * rate.high:.2f}]   n = {rate.n}"
+        for name, rate in rates.items()
+    ]
+    if forgetting is not None:
+        lines.append(
+            f"{'forgetting':<42}{100 * forgetting.rate:7.2f} %   against {100 * forgetting.reference:.2f} %"
+        )
+        if (found := forgetting.comparison) is not None:
+            noise = "; within noise" if found.within_noise else ""
+            points = f"[{100 * found.low:.2f} … {100 * found.high:.2f}], p = {found.p_value:.4f}{noise}"
+            lines.append(f"{'difference in points':<42}{100 * found.difference:7.2f}     {points}")
+    return "\n".join(lines)
