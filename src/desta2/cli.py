@@ -26,10 +26,11 @@ from desta2.commands.corpus import corpus
 from desta2.commands.data import annotate, seed
 from desta2.commands.demo import demo
 from desta2.commands.evaluate import evaluate
-from desta2.commands.model import chat, train
+from desta2.commands.model import chat
 from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
 from desta2.commands.scale import app as scale
+from desta2.commands.train import train
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130

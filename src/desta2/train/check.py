@@ -1,0 +1,120 @@
+"""What is impossible in a run, told from configuration files alone.
+
+A misspelt key is found by the config itself. Here is what only the frozen models can tell: a tap beyond the
+encoder's depth, LoRA without peft, a chat template that refuses clips, an adapter of other sizes. All of it
+would come out later anyhow, but after weights of many GB have been read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers.quantizers import AutoHfQuantizer, AutoQuantizationConfig
+from transformers.utils import is_torch_bf16_gpu_available
+
+from desta2.errors import CheckpointError, ConfigError, InputError
+from desta2.model import lora
+from desta2.model.checkpoint import ADAPTER_FILE, key_problems
+from desta2.model.messages import LOCATOR
+from desta2.model.prompt import build_prompt, response_ids
+from desta2.train.blueprint import Blueprint, draw
+from desta2.train.config import ModelConfig, TrainConfig
+
+
+def check_run(config: TrainConfig) -> Blueprint:
+    """Find what is impossible in a run, from configuration files alone.
+
+    Args:
+        config: the whole run.
+
+    Returns:
+        its model without weights.
+
+    Raises:
+        ConfigError: keys do not go together, or not with the models or this machine.
+        CheckpointError: a frozen model or `model.adapter` is not there or does not fit.
+    """
+    model = config.model
+    if config.run.bf16 and torch.accelerator.is_available() and not is_torch_bf16_gpu_available():
+        name = torch.accelerator.current_accelerator()
+        raise ConfigError(
+            f"run.bf16=true, but the {name} of this machine cannot compute in bfloat16; give run.bf16=false"
+        )
+    if model.quantization_config is not None:
+        _check_quantisation(model.quantization_config)
+    blueprint = draw(model)
+    if model.adapter is not None:
+        _check_start(model.adapter, blueprint)
+    if blueprint.tokenizer is not None:
+        _check_template(model, blueprint)
+    return blueprint
+
+
+def _check_template(model: ModelConfig, blueprint: Blueprint) -> None:
+    """Whether the LLM's chat template takes a clip in this layout, and knows its variables."""
+    tokenizer = blueprint.tokenizer
+    probe = {"role": "user", "content": f"{LOCATOR}\n-", "audios": [{"audio": "-", "text": "-"}]}
+    try:
+        build_prompt([probe], tokenizer, blueprint.config)
+        response_ids("-", tokenizer)
+    except InputError as error:
+        raise ConfigError(f"model.llm={model.llm} with model.layout={model.layout}: {error}") from error
+    _check_variables(model, str(getattr(tokenizer, "chat_template", "")))
+
+
+def _check_variables(model: ModelConfig, template: str) -> None:
+    words = set(re.findall(r"[A-Za-z_]\w*", template))
+    for name in model.chat_template_kwargs or {}:
+        if name not in words:
+            close = difflib.get_close_matches(name, sorted(words), n=1)
+            hint = f"; did you mean 'model.chat_template_kwargs.{close[0]}'?" if close else "; leave it out"
+            raise ConfigError(
+                f"unknown variable 'model.chat_template_kwargs.{name}': the chat template of {model.llm} has "
+                f"none of this name{hint}"
+            )
+
+
+def _check_quantisation(given: Mapping[str, Any]) -> None:
+    """Whether transformers knows this way of rounding, and the library that does it is here."""
+    try:
+        chosen = AutoQuantizationConfig.from_dict(dict(given))
+        quantiser = AutoHfQuantizer.from_config(chosen, pre_quantized=False)
+        with contextlib.suppress(RuntimeError):  # it wants a GPU: the machine of the run may have one
+            quantiser.validate_environment(device_map=None)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ConfigError(f"model.quantization_config={dict(given)} cannot be had: {error}") from error
+
+
+def _check_start(folder: Path, blueprint: Blueprint) -> None:
+    """Whether the adapter that training starts from has the names and shapes of the run's."""
+    file = folder / ADAPTER_FILE
+    if not file.is_file():
+        raise CheckpointError(
+            f"model.adapter: {folder} has no {ADAPTER_FILE}; is it a desta2 model folder? (An official "
+            "DeSTA2 or DeSTA2.5 checkpoint becomes one with 'desta2 convert'.)"
+        )
+    if problems := key_problems(_shapes(file), blueprint.adapter.state_dict()):
+        raise CheckpointError(f"model.adapter: {file} does not fit this run's model: " + "; ".join(problems))
+    if blueprint.config.lora is None and (folder / lora.WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"model.adapter: {folder} was trained with LoRA weights on the LLM; give model.lora to go on "
+            "with them"
+        )
+
+
+def _shapes(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file on the meta device: its header alone is read."""
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            names = tensors.keys()
+            return {name: torch.empty(tensors.get_slice(name).get_shape(), device="meta") for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"model.adapter: {file} cannot be read: {error}") from error
