@@ -46,7 +46,7 @@ def test_devices_of_the_launcher(run_file, result, monkeypatch):
         (["--dry-run", "model.tap_layers=[9]"], "model.tap_layers is [9]; it must name layers from -1"),
         (["--dry-run", "run.lerning_rate=1"], "did you mean 'run.learning_rate'?"),
         (["--devices", "2"], "--devices is for --dry-run"),
-        (["--dry-run", "--devices", "0"], "0 is not in the range x>=1"),
+        (["--dry-run", "--devices", "0"], "Invalid value for '--devices'"),
     ],
 )
 def test_mistakes(run_file, mistake, argv, line):

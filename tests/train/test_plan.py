@@ -228,8 +228,11 @@ def test_many_pairs_are_sampled(model, make_pair, write_pairs, tmp_path, monkeyp
 
 @pytest.fixture
 def no_weights(monkeypatch):
-    monkeypatch.setattr("safetensors.torch.load_file", lambda *_: pytest.fail("weights were read"))
-    monkeypatch.setattr("desta2.model.bases.load", lambda *_, **__: pytest.fail("weights were loaded"))
+    for reads in (
+        "desta2.model.checkpoint.load_file",
+        "transformers.modeling_utils.PreTrainedModel.from_pretrained",
+    ):
+        monkeypatch.setattr(reads, lambda *_, **__: pytest.fail("weights were read"))
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -293,9 +296,9 @@ def test_a_template_without_the_role_audio(config, bases, tmp_path, tokenizer):
         check_run(config(model={"llm": str(folder), "layout": "desta2.5"}))
 
 
-@pytest.mark.usefixtures("no_weights")
-def test_an_adapter_to_start_from(config, bases, make_model, tmp_path):
+def test_an_adapter_to_start_from(config, bases, make_model, tmp_path, request):
     make_model(bases, **SMALL).save_pretrained(tmp_path / "start")
+    request.getfixturevalue("no_weights")
     check_run(config(model={"adapter": tmp_path / "start"}))
     wrong = r"does not fit this run's model: .*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):

@@ -62,7 +62,7 @@ def draw(model: ModelConfig) -> Blueprint:
     llm_config, whisper_config = _base_configs(model)
     llm = bases.freeze(_llm(model.llm, llm_config, weights_dtype(model, llm_config)))
     with torch.device("meta"):
-        whisper = WhisperForConditionalGeneration(whisper_config)
+        whisper: Any = WhisperForConditionalGeneration(whisper_config)
     whisper.to(weights_dtype(model, whisper_config))
     config = _configuration(model, llm, whisper_config)
     lora.check_installed(config)
@@ -87,7 +87,12 @@ def _base_configs(model: ModelConfig) -> tuple[Any, WhisperConfig]:
     """Configurations of the LLM and the Whisper."""
     found = {}
     for key, part, what in (("llm", "llm", "LLM"), ("encoder", "whisper", "Whisper")):
-        found[key] = bases.read_config(what, base_id(part, getattr(model, key)), needed=True)
+        try:
+            found[key] = bases.read_config(what, base_id(part, getattr(model, key)), needed=True)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"model.{key}: {error} (a local folder will do; for --dry-run one with its config.json)"
+            ) from error
     llm_config, whisper_config = found["llm"], found["encoder"]
     exchanged = isinstance(llm_config, WhisperConfig)
     if not isinstance(whisper_config, WhisperConfig):

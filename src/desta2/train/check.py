@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers.quantizers import AutoHfQuantizer, AutoQuantizationConfig
-from transformers.utils import is_torch_bf16_gpu_available
+from transformers.quantizers.auto import AutoHfQuantizer, AutoQuantizationConfig
+from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from desta2.errors import CheckpointError, ConfigError, InputError
 from desta2.model import lora

@@ -39,7 +39,7 @@ class Plan:
         pairs: to train on.
         clips: different ones among them; with many pairs an upper limit.
         pairs_per_step: of all devices and accumulated batches.
-        steps_per_epoch, epochs, steps: of the optimizer, passes over the pairs, and steps in total.
+        steps_per_epoch, epochs, steps: optimizer steps of a pass over the pairs, passes, and steps in all.
         warmup_steps: of them.
         tokens_per_pair, longest_pair: positions of a pair, on average and at most.
         tokens_per_step, tokens_per_epoch, tokens: positions in the LLM without padding, audio included.
