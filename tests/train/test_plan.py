@@ -172,6 +172,21 @@ def test_what_autograd_keeps_is_what_it_keeps_on_a_real_device(config, bases, ma
     assert memory._kept_in_a_row(draw(run.model), 33, bf16=False) == pytest.approx(real, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("stored", "asked", "itemsize"),
+    [("float32", None, 4), ("bfloat16", None, 2), ("float16", None, 4), ("float32", "bfloat16", 2)],
+)
+def test_the_type_of_weights(config, bases, tmp_path, stored, asked, itemsize):
+    """As `bases.load` has it; a type that is stored as float16 is made float32 on a CPU."""
+    folder = shutil.copytree(bases / "llm", tmp_path / "llm")
+    told = json.loads((folder / "config.json").read_text()) | {"dtype": stored}
+    (folder / "config.json").write_text(json.dumps(told))
+    run = config(model={"llm": str(folder), "dtype": asked})
+    found = plan(run)
+    assert found.memory["llm"] == itemsize * found.parameters["llm"]
+    assert build_model(run.model).llm.dtype.itemsize == itemsize
+
+
 def test_activations_grow_with_rows(config):
     one, two = plan(config(batch_size=1)).memory, plan(config(batch_size=2)).memory
     for part in ("activations", "logits", "encoder_pass"):
@@ -186,7 +201,7 @@ def test_an_llm_that_cannot_run_without_weights(config, monkeypatch):
     monkeypatch.setattr(Adapter, "forward", refuse)
     found = plan(config())
     assert (found.memory["activations"], found.memory_bytes) == (None, None)
-    assert "this LLM cannot be run without weights, so its activations are not known" in found.notes
+    assert "this LLM cannot be run without weights by this transformers: its activations are not known" in found.notes
 
 
 def test_a_quantised_llm_is_smaller(config):

@@ -74,13 +74,15 @@ def draw(model: ModelConfig) -> Blueprint:
 
 
 def weights_dtype(model: ModelConfig, base_config: Any) -> torch.dtype:
-    """The type that a frozen model will have: as asked for, else as stored (see `bases.load_llm`)."""
+    """The type that a frozen model will have: as asked for, else as `bases` loads it.
+
+    That is as stored, but float32 for float16, since models are loaded onto the CPU first.
+    """
     if model.dtype is not None:
         return getattr(torch, model.dtype)
-    stored = getattr(base_config, "dtype", None)
-    if stored is None or (stored == torch.float16 and not torch.accelerator.is_available()):
-        return torch.float32
-    return stored if isinstance(stored, torch.dtype) else getattr(torch, stored)
+    stored = getattr(base_config, "dtype", None) or torch.float32
+    stored = getattr(torch, stored) if isinstance(stored, str) else stored
+    return torch.float32 if stored == torch.float16 else stored
 
 
 def _base_configs(model: ModelConfig) -> tuple[Any, WhisperConfig]:
