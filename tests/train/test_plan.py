@@ -201,7 +201,10 @@ def test_an_llm_that_cannot_run_without_weights(config, monkeypatch):
     monkeypatch.setattr(Adapter, "forward", refuse)
     found = plan(config())
     assert (found.memory["activations"], found.memory_bytes) == (None, None)
-    assert "this LLM cannot be run without weights by this transformers: its activations are not known" in found.notes
+    assert (
+        "this LLM cannot be run without weights by this transformers: its activations are not known"
+        in found.notes
+    )
 
 
 def test_a_quantised_llm_is_smaller(config):

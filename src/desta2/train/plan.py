@@ -216,7 +216,9 @@ def _memory(
         row, labels = lengths.tokens_longest, lengths.labels_longest
     memory = estimate(config, blueprint, row, labels)
     if memory["activations"] is None:
-        notes.append("this LLM cannot be run without weights by this transformers: its activations are not known")
+        notes.append(
+            "this LLM cannot be run without weights by this transformers: its activations are not known"
+        )
     if config.run.bf16 and not torch.accelerator.is_available():
         notes.append("run.bf16 was not checked against a GPU: there is none here")
     return memory
