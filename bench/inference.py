@@ -14,8 +14,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -88,11 +86,12 @@ def _build(folder: Path, size: str) -> None:
 def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -> dict[str, Any]:
     """Median seconds of the whole and of its parts, and peak memory of loading and answering."""
     import torch
+    from machine import peak_bytes
 
     from desta2 import Desta2Model
 
     torch.set_num_threads(threads)
-    imports_gb = _peak_gb()
+    imports_gb = peak_bytes() / 1e9
     model = Desta2Model.from_pretrained(folder, fast=fast)
     clips = [_five_seconds(EXAMPLES / name) for name in CLIPS[:batch]]
     conversations = [_conversation(clip) for clip in clips]
@@ -102,7 +101,7 @@ def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -
         return model.chat(conversations, max_new_tokens=NEW_TOKENS, do_sample=False)
 
     answers = chat()  # also warms up
-    peak_gb = _peak_gb()
+    peak_gb = peak_bytes() / 1e9
     transcripts = [answer.transcripts[0] for answer in answers]
     _check_work(answers, transcripts)
     plain = _float_encoder(folder) if fast else model.whisper.get_encoder()
@@ -251,22 +250,13 @@ def _cell(case: dict[str, Any], name: str, form: str) -> str:
 def _machine() -> dict[str, str]:
     import torch
     import transformers
+    from machine import processor
 
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        named = [line.partition(":")[2] for line in info.read_text().splitlines() if "model name" in line]
-        cpu = named[0].strip() if named else cpu
     return {
-        "CPU": f"{cpu} ({torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores)",
+        "CPU": f"{processor()} ({torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores)",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-
-
-def _peak_gb() -> float:
-    """Largest resident size of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 if __name__ == "__main__":
