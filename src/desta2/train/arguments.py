@@ -87,23 +87,21 @@ def training_arguments(
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to=[tracker for tracker in run.report_to if tracker != "tensorboard"],
-        **_sharding(run, model),
     )
     # Several GPUs and one process would mean torch's DataParallel, which cannot carry our batches.
     arguments._n_gpu = min(arguments.n_gpu, 1)
+    if run.fsdp:
+        # For accelerate itself: the Trainer's own keys for it differ from release to release.
+        arguments.fsdp_plugin_args = _sharding(model)
     return arguments
 
 
-def _sharding(run: RunConfig, model: Desta2Model) -> dict[str, Any]:
+def _sharding(model: Desta2Model) -> dict[str, Any]:
     """FSDP's second version: it shards each parameter by itself, so frozen and trained ones mix freely."""
-    if not run.fsdp:
-        return {}
     layers = {*(model.llm._no_split_modules or ()), *(model.whisper._no_split_modules or ()), "Adapter"}
     return {
-        "fsdp": True,
-        "fsdp_config": {
-            "version": 2,
-            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "transformer_layer_cls_to_wrap": sorted(layers),
-        },
+        "fsdp_version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "transformer_cls_names_to_wrap": sorted(layers),
+        "state_dict_type": "FULL_STATE_DICT",
     }
