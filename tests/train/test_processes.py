@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,11 +36,12 @@ def run(make_config, uneven, tmp_path_factory):
     Adam's first moment after the first step is the gradient, but for a factor.
     """
 
-    def make(batch, accumulation=1, processes=1, steps=1, prepare=None, model=None, **options):
-        output = tmp_path_factory.mktemp("run") / "out"
+    def make(batch, accumulation=1, processes=1, steps=1, prepare=None, model=None, output=None, **options):
+        output = output or tmp_path_factory.mktemp("run") / "out"
+        options = {"save_steps": 100, **options}
         config = make_config(
             output, model={"adapter_dropout": 0.0, **(model or {})}, data={"train": [uneven], "cache_taps": False},
-            max_steps=steps, batch_size=batch, gradient_accumulation=accumulation, save_steps=100, **options,
+            max_steps=steps, batch_size=batch, gradient_accumulation=accumulation, **options,
         )  # fmt: skip
         file = write_config(config, output.parent)
         started = together(file, processes, prepare) if processes > 1 else [start(file)]
@@ -122,6 +124,19 @@ def pretend_devices():
     import torch.distributed as dist
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
+    from torch.distributed.tensor import DTensor
+
+    from desta2.train import checkpoints
+
+    gather = checkpoints.gather_weights
+
+    def gather_shards(model):
+        for name, parameter in model.named_parameters():
+            assert isinstance(parameter, DTensor) and parameter.placements[0].is_shard(), name
+        sys.stderr.write("gathered from shards\n")
+        return gather(model)
+
+    checkpoints.gather_weights = gather_shards
 
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_XPU)
@@ -137,11 +152,30 @@ def test_sharded_training_is_that_of_one_process(run, lora):
         model = {"lora": {"r": 2}}
     one = run(4, model=model)
     sharded = run(2, processes=2, prepare=pretend_devices, fsdp=True, model=model)
+    assert said(sharded[0].parent / "run.yaml").count("gathered from shards") == 2
     assert_alike(one, sharded, 1e-5)
     assert any("lora_" in name for name in sharded[2]) == lora
     names = {path.name for path in newest(sharded[0] / "checkpoints").iterdir()}
     assert "adapter.safetensors" in names and ("lora" in names) == lora
     assert not any("fsdp" in name or name.startswith(("model", "pytorch_model")) for name in names)
+
+
+@pytest.mark.parametrize("first", ["one", "sharded"])
+def test_a_run_may_become_sharded_and_back(run, make_config, uneven, first):
+    """Half of it in one process, half sharded: as if it had been one process all along."""
+    kinds = {
+        "one": {"batch": 4},
+        "sharded": {"batch": 2, "processes": 2, "prepare": pretend_devices, "fsdp": True},
+    }
+    second = "sharded" if first == "one" else "one"
+    options = {"steps": 6, "learning_rate": 1e-3}
+    whole = run(**kinds["one"], **options)[1]
+    output = run(**kinds[first], save_steps=3, **options)[0]
+    shutil.rmtree(output / "checkpoints" / "checkpoint-6")
+    shutil.rmtree(output / "model")
+    mixed = run(**kinds[second], output=output, **options)[1]
+    assert [entry["loss"] for entry in mixed] == pytest.approx([entry["loss"] for entry in whole], rel=1e-4)
+    assert [e["learning_rate"] for e in mixed] == [e["learning_rate"] for e in whole]
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def check_run(run: RunConfig, validates: bool) -> None:
         raise ConfigError(
             "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"
         )
-    for tracker in run.report_to:
+    for tracker in _trackers(run):
         if importlib.util.find_spec(tracker) is None:
             raise ConfigError(
                 f"run.report_to names {tracker}, which is not installed: pip install 'desta2[{tracker}]', or "
@@ -86,7 +86,7 @@ def training_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=[tracker for tracker in run.report_to if tracker != "tensorboard"],
+        report_to=_trackers(run),
     )
     # Several GPUs and one process would mean torch's DataParallel, which cannot carry our batches.
     arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -94,6 +94,11 @@ def training_arguments(
         # For accelerate itself: the Trainer's own keys for it differ from release to release.
         arguments.fsdp_plugin_args = _sharding(model)
     return arguments
+
+
+def _trackers(run: RunConfig) -> list[str]:
+    """Those that the Trainer serves; figures for TensorBoard are written by a callback of ours."""
+    return [tracker for tracker in run.report_to if tracker != "tensorboard"]
 
 
 def _sharding(model: Desta2Model) -> dict[str, Any]:

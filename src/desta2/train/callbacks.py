@@ -61,7 +61,7 @@ def tensorboard(folder: Path, step: int) -> TensorBoardCallback:
         folder: gets the event files.
         step: the last step that counts.
     """
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboardX import SummaryWriter
 
     return TensorBoardCallback(SummaryWriter(str(folder), purge_step=step + 1))
 
