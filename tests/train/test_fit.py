@@ -175,6 +175,7 @@ def test_figures_for_tensorboard(config):
     ("options", "message"),
     [
         ({"early_stop": 2}, r"^run\.early_stop needs figures to go by: keep pairs for validation, or set run\.evaluate$"),
+        ({"fsdp": True, "evaluate": "nano"}, r"^run\.evaluate needs a whole model on each GPU, and run\.fsdp shares it; leave one"),
         ({"report_to": ["wandb"]}, r"^run\.report_to names wandb, which is not installed: pip install 'desta2\[wandb\]'"),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from launched import finish, said, start, wait_for, write_config
 from safetensors.torch import load_file
 
 from desta2.train.checkpoints import newest
+from desta2.train.trainer import train
 
 
 def steps_logged(output):
@@ -57,21 +58,19 @@ def long_config(make_config):
 @pytest.fixture(scope="module")
 def undisturbed(long_config, tmp_path_factory):
     """Output of a run that nothing stopped."""
-    output = tmp_path_factory.mktemp("undisturbed") / "out"
-    file = write_config(long_config(output), output.parent)
-    assert finish(start(file)) == [0], said(file)
-    return output
+    return train(long_config(tmp_path_factory.mktemp("undisturbed") / "out")).parent
 
 
-def test_killed_at_random_moments(long_config, undisturbed, tmp_path):
+@pytest.mark.parametrize("times", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(long_config, undisturbed, tmp_path, times):
     """SIGKILL while it starts, steps or writes a checkpoint: whatever is left, it ends the same."""
     output = tmp_path / "out"
     file = write_config(long_config(output), tmp_path)
     rng = random.Random(time.time_ns())
-    for _ in range(3):
+    for _ in range(times):
         before = steps_logged(output)
         process = start(file)
-        goal = before + rng.randint(1, 5)
+        goal = before + rng.randint(1, 3)
         wait_for(lambda goal=goal: goal <= steps_logged(output) < 24, process)
         time.sleep(rng.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)

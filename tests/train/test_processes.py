@@ -13,6 +13,7 @@ from launched import finish, said, start, together, wait_for, write_config
 from safetensors.torch import load_file
 
 from desta2.errors import ConfigError
+from desta2.train import trainer
 from desta2.train.checkpoints import newest
 from desta2.train.trainer import train
 
@@ -44,8 +45,10 @@ def run(make_config, uneven, tmp_path_factory):
             max_steps=steps, batch_size=batch, gradient_accumulation=accumulation, **options,
         )  # fmt: skip
         file = write_config(config, output.parent)
-        started = together(file, processes, prepare) if processes > 1 else [start(file)]
-        assert finish(*started) == [0] * processes, said(file)
+        if processes > 1:
+            assert finish(*together(file, processes, prepare)) == [0] * processes, said(file)
+        else:
+            train(config)
         log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
         state = torch.load(newest(output / "checkpoints") / "optimizer.pt", weights_only=True)["state"]
         return output, log, {name: values["exp_avg"] for name, values in state.items()}
@@ -131,8 +134,9 @@ def pretend_devices():
     gather = checkpoints.gather_weights
 
     def gather_shards(model):
-        for name, parameter in model.named_parameters():
-            assert isinstance(parameter, DTensor) and parameter.placements[0].is_shard(), name
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            if isinstance(tensor, torch.nn.Parameter):
+                assert isinstance(tensor, DTensor) and tensor.placements[0].is_shard(), name
         sys.stderr.write("gathered from shards\n")
         return gather(model)
 
@@ -143,7 +147,7 @@ def pretend_devices():
     dist.init_process_group("gloo")
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("lora", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_sharded_training_is_that_of_one_process(run, lora):
     """FSDP proper runs on GPUs only; here its code runs on two CPUs."""
     model = {}
@@ -160,6 +164,7 @@ def test_sharded_training_is_that_of_one_process(run, lora):
     assert not any("fsdp" in name or name.startswith(("model", "pytorch_model")) for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["one", "sharded"])
 def test_a_run_may_become_sharded_and_back(run, make_config, uneven, first):
     """Half of it in one process, half sharded: as if it had been one process all along."""
@@ -176,6 +181,30 @@ def test_a_run_may_become_sharded_and_back(run, make_config, uneven, first):
     mixed = run(**kinds[second], output=output, **options)[1]
     assert [entry["loss"] for entry in mixed] == pytest.approx([entry["loss"] for entry in whole], rel=1e-4)
     assert [e["learning_rate"] for e in mixed] == [e["learning_rate"] for e in whole]
+
+
+def validating():
+    """Has the pairs of training measured as if they were kept for validation."""
+    whole = trainer.fit
+    trainer.fit = lambda model, pairs, _, *rest: whole(model, pairs, pairs, *rest)
+
+
+def validating_on_devices():
+    pretend_devices()
+    validating()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prepare", [validating, validating_on_devices])
+def test_processes_measure_the_validation_loss_of_one(run, monkeypatch, prepare):
+    """Eleven pairs in batches of two for two processes: the last round has one for the first, none for the other."""
+    several = run(2, processes=2, prepare=prepare, fsdp=prepare is validating_on_devices)
+    monkeypatch.setattr(trainer, "fit", trainer.fit)  # put back afterwards
+    validating()
+    one = run(4)
+    losses = [[entry["eval_loss"] for entry in log if "eval_loss" in entry] for _, log, _ in (one, several)]
+    assert len(losses[0]) == 1
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -33,8 +33,14 @@ def check_run(run: RunConfig, validates: bool) -> None:
         validates: whether there are pairs kept for validation.
 
     Raises:
-        ConfigError: a tracker is not installed, or early stopping has nothing to go by.
+        ConfigError: a tracker is not installed, early stopping has nothing to go by, or a model that is
+            shared among processes is to answer questions.
     """
+    if run.fsdp and run.evaluate is not None:
+        raise ConfigError(
+            "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
+            "and evaluate checkpoints by 'desta2 evaluate'"
+        )
     if run.early_stop is not None and not validates and run.evaluate is None:
         raise ConfigError(
             "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"

@@ -87,9 +87,9 @@ class AdapterTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write a model folder. For all processes."""
-        state = checkpoints.gather_weights(self.model) if self.is_fsdp_enabled else None
+        model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        state = checkpoints.gather_weights(model) if self.is_fsdp_enabled else None
         if self.args.should_save:
-            model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
             model.save_pretrained(output_dir, state_dict=state)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

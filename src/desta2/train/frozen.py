@@ -23,8 +23,9 @@ _PATTERNS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # 
 def checksums(model: nn.Module) -> dict[str, int]:
     """The sum of bit patterns of every parameter that is not trained."""
     sums = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+    # Not `named_parameters()`: after an evaluation those of a sharded model may still be whole.
+    for name, parameter in model.state_dict(keep_vars=True).items():
+        if isinstance(parameter, nn.Parameter) and not parameter.requires_grad:
             values = parameter.to_local() if isinstance(parameter, DTensor) else parameter.data
             sums[name] = int(values.view(_PATTERNS[values.element_size()]).sum(dtype=torch.int64))
     return sums

@@ -45,4 +45,4 @@ def place(model: Desta2Model, run: RunConfig, device: torch.device) -> None:
     With FSDP it stays where it is: whole, it may not fit. Quantised LLMs are where they were loaded.
     """
     if not run.fsdp and getattr(model.llm, "hf_quantizer", None) is None:
-        model.to(device)
+        torch.nn.Module.to(model, device)
