@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from desta2.train.config import TrainConfig
+
 PROMPT = "What can you hear?"
 VOICES = ("loud", "quiet")
 
@@ -64,3 +66,47 @@ def pairs(tmp_path_factory, write_clip, make_pair, write_pairs):
         entry = {"audio": f"../audio/{i}.wav", "text": "fox" if i < 6 else None}
         rows.append(make_pair(f"p{i}", entry, response=f"The voice is {VOICES[i % 2]}."))
     return write_pairs(folder / "pairs" / "part-00000.jsonl", rows).parent
+
+
+@pytest.fixture(scope="session")
+def make_config(bases, pairs):
+    """`config(output, model={…}, data={…}, **run)`: a run of ten steps, three to an epoch."""
+
+    def make(output, model=None, data=None, **run):
+        small = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32, "standardise_taps": True}
+        return TrainConfig.model_validate(
+            {
+                "model": {"llm": str(bases / "llm"), "encoder": str(bases / "whisper"), **small, **(model or {})},
+                "data": {"train": [pairs], "cache_taps": True, **(data or {})},
+                "run": {
+                    "output": output, "max_steps": 10, "batch_size": 3, "learning_rate": 3e-3,
+                    "log_steps": 1, "save_steps": 4, "report_to": [], **run,
+                },
+            }
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def config(make_config, tmp_path):
+    """`make_config` with outputs in a folder of the test's own."""
+    return lambda output="out", **options: make_config(tmp_path / output, **options)
+
+
+@pytest.fixture(scope="session")
+def whole(make_config, tmp_path_factory):
+    """Output folder of a run that nothing disturbed."""
+    from desta2.train.trainer import train
+
+    return train(make_config(tmp_path_factory.mktemp("whole") / "out")).parent
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The models that training builds."""
+    from desta2.train import trainer
+
+    models, build = [], trainer.build_model
+    monkeypatch.setattr(trainer, "build_model", lambda config: models.append(build(config)) or models[-1])
+    return models

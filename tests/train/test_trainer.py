@@ -14,53 +14,12 @@ from transformers import AutoModelForCausalLM
 from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
 from desta2.model import Desta2Model, lora
 from desta2.train import trainer
+from desta2.train.callbacks import Shown
 from desta2.train.collate import Collator
-from desta2.train.config import TrainConfig
 from desta2.train.dataset import read_pairs
 from desta2.train.features import clip_features
-from desta2.train.trainer import AdapterTrainer, build_model, tokenise, train
-
-
-@pytest.fixture(scope="module")
-def make_config(bases, pairs):
-    """`config(output, model={…}, data={…}, **run)`: a run of ten steps, three to an epoch."""
-
-    def make(output, model=None, data=None, **run):
-        small = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32, "standardise_taps": True}
-        return TrainConfig.model_validate(
-            {
-                "model": {"llm": str(bases / "llm"), "encoder": str(bases / "whisper"), **small, **(model or {})},
-                "data": {"train": [pairs], "cache_taps": True, **(data or {})},
-                "run": {
-                    "output": output, "max_steps": 10, "batch_size": 3, "learning_rate": 3e-3,
-                    "log_steps": 1, "save_steps": 4, **run,
-                },
-            }
-        )  # fmt: skip
-
-    return make
-
-
-@pytest.fixture
-def config(make_config, tmp_path):
-    """`make_config` with outputs in a folder of the test's own."""
-    return lambda output="out", **options: make_config(tmp_path / output, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(make_config, tmp_path_factory):
-    """Output folder of a run that nothing disturbed."""
-    return train(make_config(tmp_path_factory.mktemp("whole") / "out")).parent
-
-
-@pytest.fixture
-def built(monkeypatch):
-    """The models that training builds."""
-    models = []
-    monkeypatch.setattr(
-        trainer, "build_model", lambda config: models.append(build_model(config)) or models[-1]
-    )
-    return models
+from desta2.train.fit import AdapterTrainer
+from desta2.train.trainer import build_model, tokenise, train
 
 
 def adapter_of(folder):
@@ -85,14 +44,14 @@ def digests(folder):
 
 def kill_at(monkeypatch, step):
     """The process dies in the step after a number of steps, as Ctrl-C or a kill would have it."""
-    on_step_end = trainer._Shown.on_step_end
+    on_step_end = Shown.on_step_end
 
     def killed(self, args, state, control, **rest):
         on_step_end(self, args, state, control, **rest)
         if state.global_step == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer._Shown, "on_step_end", killed)
+    monkeypatch.setattr(Shown, "on_step_end", killed)
 
 
 def test_training_learns_and_touches_the_adapter_alone(bases, pairs, config, built, clips, capsys):
@@ -203,10 +162,10 @@ def test_accumulated_batches_are_one_batch(config):
 
 
 def test_epochs_are_whole_passes(config):
-    """Eight pairs by five are two steps: three passes are six, though there are five batches in 24 pairs."""
+    """Three passes over eight pairs, five at a time: five steps, the last of which begins a fourth pass."""
     run = config(max_steps=None, epochs=3, batch_size=5)
     train(run)
-    assert [entry["step"] for entry in log_of(run.run.output)] == [1, 2, 3, 4, 5, 6]
+    assert [entry["step"] for entry in log_of(run.run.output)] == [1, 2, 3, 4, 5]
 
 
 def test_the_log_is_there_however_short_the_run(config):

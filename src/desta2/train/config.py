@@ -67,7 +67,15 @@ class RunConfig(StrictModel):
     """How long and how fast. The defaults are the paper's (arXiv 2409.20007, section 4.1).
 
     Attributes:
+        output: gets `checkpoints/`, `log.jsonl`, `tensorboard/` and the trained `model/`.
         epochs: passes over the pairs; `max_steps` overrides it.
+        batch_size: pairs of one process at a time. A step takes this × gradient_accumulation × processes.
+        save_steps: steps between checkpoints, each of which is evaluated first.
+        keep_checkpoints: how many stay; the newest and the best always do.
+        early_stop: evaluations without a better figure after which training ends.
+        evaluate: a benchmark whose questions are asked during training, about `evaluate_clips` clips.
+        fsdp: share the frozen models among the GPUs, instead of a copy on each.
+        workers: processes that read clips ahead, for each training process.
     """
 
     output: Path
@@ -85,6 +93,12 @@ class RunConfig(StrictModel):
     seed: int = 0
     log_steps: int = Field(10, ge=1)
     save_steps: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(2, ge=2)
+    early_stop: int | None = Field(None, ge=1)
+    evaluate: Literal["nano"] | None = None
+    evaluate_clips: int = Field(40, ge=1)
+    report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
+    fsdp: bool = False
     workers: int = Field(0, ge=0)
 
 
