@@ -54,5 +54,5 @@ def test_mistakes(run_file, mistake, argv, line):
 
 
 def test_what_is_impossible_fails_before_a_weight_loads(run_file, mistake, monkeypatch):
-    monkeypatch.setattr("desta2.train.trainer.train", lambda _: pytest.fail("training began"))
+    monkeypatch.setattr("desta2.train.trainer.build_model", lambda _: pytest.fail("weights were read"))
     assert "model.adapter_heads is 3; it must divide" in mistake("train", run_file, "model.adapter_heads=3")

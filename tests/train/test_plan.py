@@ -12,15 +12,16 @@ from transformers import LlamaConfig, Qwen3Config, WhisperConfig
 from desta2.config import load_config
 from desta2.errors import CheckpointError, ConfigError
 from desta2.model.adapter import Adapter
-from desta2.train import memory
+from desta2.model.modeling import Desta2Model
+from desta2.train import arguments, memory
 from desta2.train.blueprint import draw
 from desta2.train.check import check_run
-from desta2.train.config import RunConfig, TrainConfig
+from desta2.train.config import TrainConfig
 from desta2.train.dataset import read_pairs
 from desta2.train.lengths import measure
 from desta2.train.memory import kept_by_autograd
-from desta2.train.plan import plan, steps_per_epoch, total_steps, warmup_steps
-from desta2.train.trainer import build_model, tokenise
+from desta2.train.plan import plan
+from desta2.train.trainer import build_model, tokenise, train
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32}
@@ -121,30 +122,60 @@ def test_tokens_are_those_of_training(config, bases, make_model):
     lengths = [len(example.input_ids) for example in tokenise(rows, model)]
     assert (found.pairs, found.clips, found.tokens_from) == (8, 8, "tokenizer")
     assert found.tokens_per_epoch == sum(lengths)
-    assert found.tokens == 3 * sum(lengths)
+    assert found.tokens == 3 * sum(lengths)  # two steps of twelve
     assert found.longest_pair == max(lengths)
     assert found.tokens_per_pair == pytest.approx(sum(lengths) / 8, abs=0.05)
     assert found.pairs_per_step == 12
-    assert (found.steps_per_epoch, found.steps, found.warmup_steps) == (1, 3, 0)
     assert "2 clips have no transcript: Whisper will write it, and its tokens are not counted" in found.notes
 
 
 @pytest.mark.parametrize(
-    ("pairs", "batch", "accumulation", "devices", "steps"),
-    [(8, 5, 1, 1, 2), (8, 3, 1, 1, 3), (8, 3, 2, 1, 2), (8, 2, 2, 2, 1), (9, 2, 2, 2, 2), (124_088, 8, 1, 8, 1939)],
-)  # fmt: skip
-def test_steps_of_an_epoch(pairs, batch, accumulation, devices, steps):
-    run = RunConfig(output="out", batch_size=batch, gradient_accumulation=accumulation)
-    assert steps_per_epoch(pairs, run, devices) == steps
-    assert total_steps(steps, run) == 10 * steps
+    ("options", "devices", "steps", "per_epoch", "warmup"),
+    [
+        ({"epochs": 1}, 1, 3, 2.67, 0),
+        ({"epochs": 30}, 1, 80, 2.67, 8),
+        ({"epochs": 30, "warmup_steps": 5}, 1, 80, 2.67, 5),
+        ({"epochs": 3, "gradient_accumulation": 2}, 2, 2, 0.67, 0),
+        ({"max_steps": 6}, 1, 6, 2.67, 0),
+    ],
+)
+def test_steps_are_those_of_the_run(config, options, devices, steps, per_epoch, warmup):
+    """8 pairs in batches of three; all steps have one size, and the last pass is finished."""
+    found = plan(config(**options), devices)
+    assert (found.steps, found.steps_per_epoch, found.warmup_steps) == (steps, per_epoch, warmup)
+    run = config(**options).run
+    assert steps == arguments.total_steps(run, 8, devices)
+    assert found.tokens == pytest.approx(steps * found.pairs_per_step * found.tokens_per_epoch / 8, abs=1)
 
 
 def test_max_steps_go_before_epochs(config):
-    found = plan(config(max_steps=6))
-    assert (found.steps, found.steps_per_epoch, found.epochs) == (6, 3, 2.0)
-    assert total_steps(None, RunConfig(output="out", max_steps=6)) == 6
-    assert total_steps(None, RunConfig(output="out")) is None
-    assert [warmup_steps(RunConfig(output="out"), steps) for steps in (10, 30_000)] == [1, 2000]
+    assert plan(config(max_steps=6)).epochs == 2.25
+    gone = {"train": ["gone"]}
+    assert (plan(config(max_steps=6, data=gone)).steps, plan(config(data=gone)).steps) == (6, None)
+
+
+def test_a_run_does_the_steps_and_tokens_of_its_plan(
+    config, pairs, make_pair, write_pairs, tmp_path, monkeypatch
+):
+    """The batches that reach the model in two passes of six pairs, counted."""
+    rows = [
+        make_pair(f"p{i}", str(pairs.parent / "audio" / f"{i}.wav"), response="It is loud. " * i or "No.")
+        for i in range(6)
+    ]
+    own = write_pairs(tmp_path / "own.jsonl", rows)
+    run = config(data={"train": [own]}, epochs=2, batch_size=2, gradient_accumulation=2, report_to=[])
+    planned, seen = plan(run), []
+    forward = Desta2Model.forward
+
+    def count(self, input_ids, attention_mask=None, **rest):
+        seen.append(int(attention_mask.sum()))
+        return forward(self, input_ids, attention_mask, **rest)
+
+    monkeypatch.setattr(Desta2Model, "forward", count)
+    output = train(run).parent
+    assert planned.steps == 3 and (output / "checkpoints" / "checkpoint-3").is_dir()
+    assert len(seen) == 3 * 2, "a batch reaches the model once for each accumulation"
+    assert (planned.tokens, planned.tokens_per_step) == (sum(seen), round(sum(seen) / 3))
 
 
 def test_the_cache_on_disk(config):
@@ -315,23 +346,58 @@ def test_a_template_without_the_role_audio(config, bases, tmp_path, tokenizer):
 
 
 def test_an_adapter_to_start_from(config, bases, make_model, tmp_path, request):
-    make_model(bases, **SMALL).save_pretrained(tmp_path / "start")
+    start = tmp_path / "start"
+    make_model(bases, **SMALL).save_pretrained(start)
     request.getfixturevalue("no_weights")
-    check_run(config(model={"adapter": tmp_path / "start"}))
+    check_run(config(model={"adapter": start}))
     wrong = r"does not fit this run's model: .*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):
-        check_run(config(model={"adapter": tmp_path / "start", "n_queries": 4}))
-    (tmp_path / "start" / "lora").mkdir()
-    (tmp_path / "start" / "lora" / "adapter_model.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"was trained with LoRA weights on the LLM; give model\.lora"):
-        check_run(config(model={"adapter": tmp_path / "start"}))
-    (tmp_path / "start" / "adapter.safetensors").write_bytes(b"half")
+        check_run(config(model={"adapter": start, "n_queries": 4}))
+    other = r"its tap_layers is \[0, 1, 2, 3\], and model\.tap_layers is \[-1, 0, 2, 3\]$"
+    with pytest.raises(CheckpointError, match=other):
+        check_run(config(model={"adapter": start, "tap_layers": [-1, 0, 2, 3]}))
+    (start / "adapter.safetensors").write_bytes(b"half")
     with pytest.raises(CheckpointError, match=r"adapter\.safetensors cannot be read"):
-        check_run(config(model={"adapter": tmp_path / "start"}))
+        check_run(config(model={"adapter": start}))
     with pytest.raises(
         CheckpointError, match=r"model\.adapter: .* has no adapter\.safetensors; is it a desta2"
     ):
         check_run(config(model={"adapter": bases}))
+
+
+def test_an_adapter_with_lora_to_start_from(config, bases, make_model, tmp_path):
+    start = tmp_path / "start"
+    make_model(bases, **SMALL, lora={"r": 2}).save_pretrained(start)
+    check_run(config(model={"adapter": start, "lora": {"r": 2}}))
+    with pytest.raises(CheckpointError, match=r"was trained with LoRA weights on the LLM; give model\.lora"):
+        check_run(config(model={"adapter": start}))
+    with pytest.raises(CheckpointError, match=r"lora_A\.weight has shape \(2, 24\), expected \(4, 24\)"):
+        check_run(config(model={"adapter": start, "lora": {"r": 4}}))
+
+
+def test_checkpoints_of_another_model(config, request):
+    """What would be gone on from does not fit: told before a weight loads."""
+    train(config(max_steps=1))
+    request.getfixturevalue("no_weights")
+    check_run(config(max_steps=2))
+    of = r"^run\.output: .*checkpoint-1 is there to go on from, but does not fit this run's model: "
+    for model, problem in (
+        ({"n_queries": 4}, r"queries\.3 has shape \(1, 3, 16\), expected \(1, 4, 16\)"),
+        ({"tap_layers": [-1, 0, 2, 3]}, r"its tap_layers is \[0, 1, 2, 3\].*"),
+        ({"lora": {"r": 2}}, r"one of them has LoRA weights, the other has none"),
+    ):
+        with pytest.raises(CheckpointError, match=of + r".*" + problem + r"\. Give another run\.output, or the keys"):
+            check_run(config(model=model))
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_impossible_runs(config, tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ConfigError, match=r"^run\.output=.*/out is a file; give a folder"):
+        check_run(config())
+    monkeypatch.setattr("desta2.nano.espeak.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"^run\.evaluate=nano: speech synthesis needs the extra 'synth'"):
+        check_run(config(output=tmp_path / "new", evaluate="nano"))
 
 
 def test_lora_without_peft(config, monkeypatch):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
-from desta2.errors import ConfigError
 from desta2.model.modeling import Desta2Model
 from desta2.train.checkpoints import FOLDER
 from desta2.train.config import RunConfig
@@ -25,32 +23,12 @@ def step_size(run: RunConfig, processes: int = 1) -> int:
     return run.batch_size * run.gradient_accumulation * processes
 
 
-def check_run(run: RunConfig, validates: bool) -> None:
-    """What can be known to fail before any weight loads.
+def warmup_steps(run: RunConfig, steps: int) -> int:
+    """Steps of a run until the learning rate is highest.
 
-    Args:
-        run: the configuration.
-        validates: whether there are pairs kept for validation.
-
-    Raises:
-        ConfigError: a tracker is not installed, early stopping has nothing to go by, or a model that is
-            shared among processes is to answer questions.
+    The paper's 2,000 belong to a long run; a short one would never get past them.
     """
-    if run.fsdp and run.evaluate is not None:
-        raise ConfigError(
-            "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
-            "and evaluate checkpoints by 'desta2 evaluate'"
-        )
-    if run.early_stop is not None and not validates and run.evaluate is None:
-        raise ConfigError(
-            "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"
-        )
-    for tracker in _trackers(run):
-        if importlib.util.find_spec(tracker) is None:
-            raise ConfigError(
-                f"run.report_to names {tracker}, which is not installed: pip install 'desta2[{tracker}]', or "
-                "run.report_to=[] for log.jsonl alone"
-            )
+    return min(run.warmup_steps, steps // 10)
 
 
 def training_arguments(
@@ -71,8 +49,7 @@ def training_arguments(
         gradient_accumulation_steps=run.gradient_accumulation,
         learning_rate=run.learning_rate,
         lr_scheduler_type="cosine",
-        # The paper's 2,000 warm-up steps belong to a long run; a short one would never get past them.
-        warmup_steps=min(run.warmup_steps, steps // 10),
+        warmup_steps=warmup_steps(run, steps),
         adam_beta1=run.adam_beta1,
         adam_beta2=run.adam_beta2,
         weight_decay=run.weight_decay,
@@ -92,7 +69,7 @@ def training_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=_trackers(run),
+        report_to=trackers(run),
     )
     # Several GPUs and one process would mean torch's DataParallel, which cannot carry our batches.
     arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -102,7 +79,7 @@ def training_arguments(
     return arguments
 
 
-def _trackers(run: RunConfig) -> list[str]:
+def trackers(run: RunConfig) -> list[str]:
     """Those that the Trainer serves; figures for TensorBoard are written by a callback of ours."""
     return [tracker for tracker in run.report_to if tracker != "tensorboard"]
 

@@ -1,14 +1,17 @@
 """What is impossible in a run, told from configuration files alone.
 
-A misspelt key is found by the config itself. Here is what only the frozen models can tell: a tap beyond the
-encoder's depth, LoRA without peft, a chat template that refuses clips, an adapter of other sizes. All of it
-would come out later anyhow, but after weights of many GB have been read.
+A misspelt key is found by the config itself. Here is what takes two keys, this machine or the frozen models
+to tell: nothing to stop early by, a tap beyond the encoder's depth, LoRA without peft, a chat template that
+refuses clips, an adapter of other sizes. All of it would come out later anyhow, but after weights of many GB
+have been read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib.util
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +25,17 @@ from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from desta2.errors import CheckpointError, ConfigError, InputError
 from desta2.model import lora
-from desta2.model.checkpoint import ADAPTER_FILE, key_problems
+from desta2.model.checkpoint import ADAPTER_FILE, CONFIG_FILE, key_problems
 from desta2.model.messages import LOCATOR
 from desta2.model.prompt import build_prompt, response_ids
+from desta2.nano.espeak import require_espeak
+from desta2.train.arguments import trackers
 from desta2.train.blueprint import Blueprint, draw
-from desta2.train.config import ModelConfig, TrainConfig
+from desta2.train.checkpoints import FOLDER, newest
+from desta2.train.config import ModelConfig, RunConfig, TrainConfig
+
+# What an adapter hears; weights of the same shapes do not tell.
+_HEARD = ("tap_layers",)
 
 
 def check_run(config: TrainConfig) -> Blueprint:
@@ -40,22 +49,52 @@ def check_run(config: TrainConfig) -> Blueprint:
 
     Raises:
         ConfigError: keys do not go together, or not with the models or this machine.
-        CheckpointError: a frozen model or `model.adapter` is not there or does not fit.
+        CheckpointError: a frozen model or `model.adapter` is not there, or that or the checkpoint to go on
+            from does not fit.
     """
+    _check_running(config.run, validates=False)
     model = config.model
-    if config.run.bf16 and torch.accelerator.is_available() and not is_torch_bf16_gpu_available():
+    if model.quantization_config is not None:
+        _check_quantisation(model.quantization_config)
+    blueprint = draw(model)
+    if blueprint.tokenizer is not None:
+        _check_template(model, blueprint)
+    if model.adapter is not None:
+        _check_start(model.adapter, blueprint)
+    if (stopped := newest(config.run.output / FOLDER)) is not None:
+        _check_stopped(stopped, blueprint)
+    return blueprint
+
+
+def _check_running(run: RunConfig, validates: bool) -> None:
+    """Keys of `run` among themselves and with this machine; `validates`: whether pairs are kept for it."""
+    if run.output.exists() and not run.output.is_dir():
+        raise ConfigError(f"run.output={run.output} is a file; give a folder, which need not be there")
+    if run.bf16 and torch.accelerator.is_available() and not is_torch_bf16_gpu_available():
         name = torch.accelerator.current_accelerator()
         raise ConfigError(
             f"run.bf16=true, but the {name} of this machine cannot compute in bfloat16; give run.bf16=false"
         )
-    if model.quantization_config is not None:
-        _check_quantisation(model.quantization_config)
-    blueprint = draw(model)
-    if model.adapter is not None:
-        _check_start(model.adapter, blueprint)
-    if blueprint.tokenizer is not None:
-        _check_template(model, blueprint)
-    return blueprint
+    if run.fsdp and run.evaluate is not None:
+        raise ConfigError(
+            "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
+            "and evaluate checkpoints by 'desta2 evaluate'"
+        )
+    if run.early_stop is not None and not validates and run.evaluate is None:
+        raise ConfigError(
+            "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"
+        )
+    for tracker in trackers(run):
+        if importlib.util.find_spec(tracker) is None:
+            raise ConfigError(
+                f"run.report_to names {tracker}, which is not installed: pip install 'desta2[{tracker}]', or "
+                "run.report_to=[] for log.jsonl alone"
+            )
+    if run.evaluate == "nano":
+        try:
+            require_espeak()
+        except InputError as error:
+            raise ConfigError(f"run.evaluate=nano: {error}") from None
 
 
 def _check_template(model: ModelConfig, blueprint: Blueprint) -> None:
@@ -94,20 +133,49 @@ def _check_quantisation(given: Mapping[str, Any]) -> None:
 
 
 def _check_start(folder: Path, blueprint: Blueprint) -> None:
-    """Whether the adapter that training starts from has the names and shapes of the run's."""
-    file = folder / ADAPTER_FILE
-    if not file.is_file():
+    """Whether the adapter that training starts from fits the run's."""
+    if not (folder / ADAPTER_FILE).is_file():
         raise CheckpointError(
             f"model.adapter: {folder} has no {ADAPTER_FILE}; is it a desta2 model folder? (An official "
             "DeSTA2 or DeSTA2.5 checkpoint becomes one with 'desta2 convert'.)"
         )
-    if problems := key_problems(_shapes(file), blueprint.adapter.state_dict()):
-        raise CheckpointError(f"model.adapter: {file} does not fit this run's model: " + "; ".join(problems))
     if blueprint.config.lora is None and (folder / lora.WEIGHTS_FILE).is_file():
         raise CheckpointError(
             f"model.adapter: {folder} was trained with LoRA weights on the LLM; give model.lora to go on "
             "with them"
         )
+    if problems := _differences(folder, blueprint):
+        raise CheckpointError(
+            f"model.adapter: {folder} does not fit this run's model: " + "; ".join(problems)
+        )
+
+
+def _check_stopped(checkpoint: Path, blueprint: Blueprint) -> None:
+    """Whether what the run would go on from is of its model."""
+    problems = _differences(checkpoint, blueprint)
+    if (blueprint.config.lora is None) == (checkpoint / lora.WEIGHTS_FILE).is_file():
+        problems.append("one of them has LoRA weights, the other has none")
+    if problems:
+        raise CheckpointError(
+            f"run.output: {checkpoint} is there to go on from, but does not fit this run's model: "
+            + "; ".join(problems)
+            + ". Give another run.output, or the keys that it was begun with"
+        )
+
+
+def _differences(folder: Path, blueprint: Blueprint) -> list[str]:
+    """What keeps the trained weights of a folder from going into the run's model."""
+    problems = key_problems(_shapes(folder / ADAPTER_FILE), blueprint.adapter.state_dict())
+    if blueprint.config.lora is not None and (folder / lora.WEIGHTS_FILE).is_file():
+        problems += key_problems(_shapes(folder / lora.WEIGHTS_FILE), lora.weights(blueprint.llm))
+    try:
+        trained = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE} cannot be read: {error}") from error
+    for key in _HEARD:
+        if key in trained and trained[key] != (given := getattr(blueprint.config, key)):
+            problems.append(f"its {key} is {trained[key]}, and model.{key} is {given}")
+    return problems
 
 
 def _shapes(file: Path) -> dict[str, Tensor]:
@@ -117,4 +185,4 @@ def _shapes(file: Path) -> dict[str, Tensor]:
             names = tensors.keys()
             return {name: torch.empty(tensors.get_slice(name).get_shape(), device="meta") for name in names}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"model.adapter: {file} cannot be read: {error}") from error
+        raise CheckpointError(f"{file} cannot be read: {error}") from error

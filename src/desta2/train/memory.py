@@ -30,15 +30,16 @@ _LOGIT_BYTES = 12
 
 
 def estimate(
-    config: TrainConfig, blueprint: Blueprint, row_length: int, n_labels: int
+    config: TrainConfig, blueprint: Blueprint, row_length: int, n_labels: int, devices: int = 1
 ) -> dict[str, int | None]:
-    """Bytes on each device in the largest step of a run where every device holds all models.
+    """Bytes on each device in the largest step of a run.
 
     Args:
         config: the whole run.
         blueprint: its model without weights.
         row_length: positions of a row of a batch, audio included.
         n_labels: of them with a label.
+        devices: that share the weights where `run.fsdp` is on; otherwise each holds all.
 
     Returns:
         By part: `llm`, `encoder` (weights of the whole Whisper), `trained` (weights, gradients and moments),
@@ -47,10 +48,11 @@ def estimate(
     rows, llm, whisper = config.run.batch_size, blueprint.llm, blueprint.whisper
     kept = _kept_in_a_row(blueprint, row_length, config.run.bf16)
     vocabulary = llm.get_output_embeddings().weight.shape[0]
+    shares = devices if config.run.fsdp else 1
     return {
-        "llm": _llm_bytes(llm, config.model.quantization_config),
-        "encoder": count(whisper) * whisper.dtype.itemsize,
-        "trained": _TRAINED_BYTES * (count(blueprint.adapter) + blueprint.lora_parameters),
+        "llm": _llm_bytes(llm, config.model.quantization_config) // shares,
+        "encoder": count(whisper) * whisper.dtype.itemsize // shares,
+        "trained": _TRAINED_BYTES * (count(blueprint.adapter) + blueprint.lora_parameters) // shares,
         "encoder_pass": 0 if config.data.cache_taps else rows * _encoder_pass_bytes(blueprint),
         "activations": None if kept is None else rows * kept,
         "logits": rows * n_labels * vocabulary * (llm.dtype.itemsize + _LOGIT_BYTES),

@@ -7,13 +7,13 @@ is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
+from desta2.train.arguments import step_size, total_steps, warmup_steps
 from desta2.train.blueprint import Blueprint, count
 from desta2.train.check import check_run
 from desta2.train.config import RunConfig, TrainConfig
@@ -40,6 +40,7 @@ class Plan:
         clips: different ones among them; with many pairs an upper limit.
         pairs_per_step: of all devices and accumulated batches.
         steps_per_epoch, epochs, steps: optimizer steps of a pass over the pairs, passes, and steps in all.
+            Steps are of one size and go on across the end of a pass, so the first two may be fractions.
         warmup_steps: of them.
         tokens_per_pair, longest_pair: positions of a pair, on average and at most.
         tokens_per_step, tokens_per_epoch, tokens: positions in the LLM without padding, audio included.
@@ -61,7 +62,7 @@ class Plan:
     pairs: int | None
     clips: int | None
     pairs_per_step: int
-    steps_per_epoch: int | None
+    steps_per_epoch: float | None
     epochs: float | None
     steps: int | None
     warmup_steps: int | None
@@ -96,16 +97,16 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
     blueprint = check_run(config)
     notes: list[str] = []
     lengths = _lengths(config, blueprint, notes)
-    per_step = config.run.batch_size * config.run.gradient_accumulation * devices
-    epoch = None if lengths is None else steps_per_epoch(lengths.pairs, config.run, devices)
-    steps = total_steps(epoch, config.run)
+    per_step = step_size(config.run, devices)
+    epoch = None if lengths is None else lengths.pairs / per_step
+    steps = _steps(config.run, lengths, devices)
     parameters = {
         "adapter": count(blueprint.adapter),
         "lora": blueprint.lora_parameters,
         "llm": count(blueprint.llm) - blueprint.lora_parameters,
         "encoder": count(blueprint.whisper),
     }
-    memory = _memory(config, blueprint, lengths, notes)
+    memory = _memory(config, blueprint, lengths, devices, notes)
     mean = None if lengths is None else lengths.tokens_mean
     per_clip = tap_bytes(blueprint, itemsize=2)
     clips = None if lengths is None else lengths.clips
@@ -120,7 +121,7 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
         pairs=None if lengths is None else lengths.pairs,
         clips=clips,
         pairs_per_step=per_step,
-        steps_per_epoch=epoch,
+        steps_per_epoch=None if epoch is None else round(epoch, 2),
         epochs=_epochs(config.run, epoch),
         steps=steps,
         warmup_steps=None if steps is None else warmup_steps(config.run, steps),
@@ -128,7 +129,7 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
         longest_pair=None if lengths is None else lengths.tokens_longest,
         tokens_per_step=_times(mean, per_step),
         tokens_per_epoch=_times(mean, None if lengths is None else lengths.pairs),
-        tokens=_times(mean, _positions(config.run, lengths, per_step, steps)),
+        tokens=_times(mean, None if steps is None else steps * per_step),
         tokens_from=_tokens_from(lengths),
         memory_bytes=_sum(memory),
         memory=memory,
@@ -138,34 +139,17 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
     )
 
 
-def steps_per_epoch(pairs: int, run: RunConfig, devices: int = 1) -> int:
-    """Optimizer steps of one pass: the last batch and the last step may be smaller."""
-    return math.ceil(math.ceil(pairs / (run.batch_size * devices)) / run.gradient_accumulation)
-
-
-def total_steps(per_epoch: int | None, run: RunConfig) -> int | None:
+def _steps(run: RunConfig, lengths: Lengths | None, devices: int) -> int | None:
     """Optimizer steps of the run; None where the pairs would have to be counted for it."""
-    if run.max_steps is not None:
-        return run.max_steps
-    return None if per_epoch is None else math.ceil(run.epochs * per_epoch)
+    if run.max_steps is None and lengths is None:
+        return None
+    return total_steps(run, 0 if lengths is None else lengths.pairs, devices)
 
 
-def warmup_steps(run: RunConfig, steps: int) -> int:
-    """Warm-up of a run: the paper's 2,000 steps belong to a long one, a short one would never pass them."""
-    return min(run.warmup_steps, steps // 10)
-
-
-def _epochs(run: RunConfig, per_epoch: int | None) -> float | None:
+def _epochs(run: RunConfig, steps_per_epoch: float | None) -> float | None:
     if run.max_steps is None:
         return run.epochs
-    return None if not per_epoch else round(run.max_steps / per_epoch, 2)
-
-
-def _positions(run: RunConfig, lengths: Lengths | None, per_step: int, steps: int | None) -> float | None:
-    """Pairs that the whole run looks at."""
-    if lengths is not None and run.max_steps is None:
-        return run.epochs * lengths.pairs
-    return None if steps is None else per_step * steps
+    return None if not steps_per_epoch else round(run.max_steps / steps_per_epoch, 2)
 
 
 def _times(one: float | None, many: float | None) -> int | None:
@@ -207,14 +191,14 @@ def _lengths(config: TrainConfig, blueprint: Blueprint, notes: list[str]) -> Len
 
 
 def _memory(
-    config: TrainConfig, blueprint: Blueprint, lengths: Lengths | None, notes: list[str]
+    config: TrainConfig, blueprint: Blueprint, lengths: Lengths | None, devices: int, notes: list[str]
 ) -> dict[str, int | None]:
     row, labels = ASSUMED_ROW, ASSUMED_LABELS
     if lengths is None:
         notes.append(f"memory is for rows of {row} positions, {labels} of them with labels: an assumption")
     else:
         row, labels = lengths.tokens_longest, lengths.labels_longest
-    memory = estimate(config, blueprint, row, labels)
+    memory = estimate(config, blueprint, row, labels, devices)
     if memory["activations"] is None:
         notes.append(
             "this LLM cannot be run without weights by this transformers: its activations are not known"

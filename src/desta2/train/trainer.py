@@ -17,8 +17,8 @@ from desta2.model.checkpoint import load_adapter
 from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
 from desta2.nano import base_id
-from desta2.train.arguments import check_run
 from desta2.train.benchmark import Benchmark, nano_benchmark
+from desta2.train.check import check_run
 from desta2.train.checkpoints import read_weights, step_of
 from desta2.train.collate import Collator
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
@@ -71,7 +71,7 @@ def train(config: TrainConfig) -> Path:
         RunError: training changed what must stay frozen, or SIGTERM ended it.
     """
     run, output = config.run, config.run.output
-    check_run(run, validates=False)
+    check_run(config)
     pairs = read_pairs(config.data.train, config.data.audio_root)
     if not pairs:
         raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
