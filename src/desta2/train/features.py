@@ -1,17 +1,16 @@
-"""What the adapter hears of the training clips, made once.
+"""What training hears of a clip: log-mel features, or the encoder's taps where the cache has them.
 
-The encoder is frozen, so its taps of a clip never change: they can be computed before training and kept on
-disk as float16. That turns an epoch into work for the adapter and the LLM alone. The price is disk space,
-which is why it is a choice (`data.cache_taps`).
+Ears decode audio and need no model, so that they work in the DataLoader's processes, ahead of the device.
+What needs the model, the taps of clips that are not cached and missing transcripts, is made in the training
+process: before the first step (`prepare`), or as the clips come (`completed`). Taps of the first epoch go
+through the type of the disk too, so that a run sees the same numbers in every epoch, and after a kill.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Sequence
-from pathlib import Path
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,125 +18,272 @@ import torch
 from torch import Tensor
 
 from desta2.data.audio import load_audio
-from desta2.errors import AudioError
-from desta2.model.transcribe import transcribe
-from desta2.progress import track
-from desta2.train.dataset import ClipRef
+from desta2.data.headers import header_seconds
+from desta2.errors import AudioError, RunError
+from desta2.model.hearing import Window, encode_windows, spread, windows_of
+from desta2.train.cache import ClipKeys, TapCache, Taps, stamp_of
+from desta2.train.dataset import ClipRef, Unheard
+from desta2.train.words import WordStore
 
 if TYPE_CHECKING:
     from desta2.model.modeling import Desta2Model
+    from desta2.model.processing import Desta2Processor
+    from desta2.train.skips import Skips
 
-_BATCH = 32
+logger = logging.getLogger(__name__)
 
-
-def clip_features(model: Desta2Model, clips: Sequence[ClipRef]) -> Tensor:
-    """Log-mel features (n_audio, n_mels, frames) of clips."""
-    assert model.processor is not None
-    return model.processor.features([load_audio(clip.path, start=clip.start, end=clip.end) for clip in clips])
+_BATCH = 32  # windows in an encoder pass that is made ahead
 
 
-def write_transcripts(model: Desta2Model, clips: Sequence[ClipRef]) -> dict[ClipRef, str]:
-    """Whisper's transcripts of clips that have none."""
-    assert model.processor is not None
-    texts: dict[ClipRef, str] = {}
-    for first in track(range(0, len(clips), _BATCH), description=f"transcribing {len(clips)} clips"):
-        part = clips[first : first + _BATCH]
-        heard = model.encode(clip_features(model, part)).last_hidden_state
-        words = transcribe(
-            model.whisper,
-            model.processor.whisper_tokenizer,
-            heard,
-            model.config.max_transcript_tokens,
-            strip=model.config.strip_transcripts,
-        )
-        texts |= zip(part, words, strict=True)
-    return texts
+@dataclass(frozen=True)
+class Heard:
+    """A clip for the collator.
 
-
-class LiveFeatures:
-    """Log-mel features, made anew each time: the encoder runs in every step.
-
-    Args:
-        model: whose feature extractor is used.
-        clips: all clips that will be asked for.
+    Attributes:
+        windows: of each window its taps (n_taps, T, d_encoder) or its features (n_mels, frames).
+        texts: of each window.
+        frames: of each window, the encoder frames that hold the clip.
+        key, stamp: what taps that are still to be made are kept under; None where there is nothing to make.
     """
 
-    key = "input_features"
-
-    def __init__(self, model: Desta2Model, clips: Sequence[ClipRef]) -> None:
-        self._model = model
-        self._clips = clips
-
-    def __call__(self, clip: ClipRef) -> Tensor:
-        """Features of a clip, (n_mels, frames)."""
-        return clip_features(self._model, [clip])[0]
-
-    def sample(self, count: int = 256) -> Tensor:
-        """Taps of the first `count` clips, (n_taps, n_audio, T, d_encoder), for `Adapter.calibrate`."""
-        return self._model.encode(clip_features(self._model, self._clips[:count])).taps
+    windows: list[Tensor]
+    texts: Sequence[str]
+    frames: list[int]
+    key: str | None = None
+    stamp: str | None = None
 
 
-class TapCache:
-    """Encoder taps of clips in one memory-mapped file.
+class Ears:
+    """Hears clips for training. Picklable.
 
     Args:
-        folder: gets `taps.npy` and `taps.json`; a file made by the same encoder, for the same taps and clips,
-            is used again.
-        model: whose encoder and tap layers are used.
-        clips: all clips that will be asked for.
+        processor: of the model.
+        keys: of clips.
+        words: transcripts that Whisper wrote.
+        cache: taps on disk; None has the encoder run in every step.
+
+    Attributes:
+        key: what the model gets: "taps" or "input_features".
+        tells_frames: whether the model asks for the frames that hold the clip.
     """
 
-    key = "taps"
+    def __init__(
+        self, processor: Desta2Processor, keys: ClipKeys, words: WordStore, cache: TapCache | None = None
+    ) -> None:
+        self.key = "input_features" if cache is None else "taps"
+        self.tells_frames = getattr(processor.config, "encoder_frames", "all") == "speech"
+        self.keys = keys
+        self.words = words
+        self.cache = cache
+        self._processor = processor
 
-    def __init__(self, folder: Path, model: Desta2Model, clips: Sequence[ClipRef]) -> None:
-        self._rows = {clip: row for row, clip in enumerate(clips)}
-        self.path = folder / "taps.npy"
-        key = self._signature(model, clips)
-        note = folder / "taps.json"
-        if not (self.path.exists() and note.exists() and json.loads(note.read_text()) == key):
-            note.unlink(missing_ok=True)  # first, so that it never stands beside another run's taps
-            self._fill(model, clips)
-            temporary = note.with_suffix(".json.tmp")
-            temporary.write_text(json.dumps(key))
-            temporary.replace(note)
-        self._taps = np.load(self.path, mmap_mode="r")  # (clips, n_taps, T, d_encoder)
+    def __call__(self, clip: ClipRef, text: str | None) -> Heard:
+        """Hear a clip.
 
-    def __call__(self, clip: ClipRef) -> Tensor:
-        """Taps of a clip, (n_taps, T, d_encoder), float16."""
-        return torch.from_numpy(np.array(self._taps[self._rows[clip]]))
+        Args:
+            clip: of any length up to the model's `max_clip_seconds`.
+            text: its transcript, or None for the one that Whisper wrote.
 
-    def sample(self, count: int = 256) -> Tensor:
-        """Taps of the first `count` clips, (n_taps, n_audio, T, d_encoder), for `Adapter.calibrate`."""
-        return torch.from_numpy(np.array(self._taps[:count])).float().transpose(0, 1)
+        Raises:
+            AudioError: it cannot be read.
+            InputError: it is too long.
+        """
+        key, stamp = (None, None) if self.cache is None else (self.keys.of(clip), stamp_of(clip))
+        taps = None if self.cache is None or key is None else self.cache.get(key)
+        if taps is not None:
+            return Heard(taps.windows, self._texts(clip, text, len(taps.windows)), taps.frames)
+        windows = [window.samples for window in self.windows(clip, "")]
+        features = list(self._processor.features(windows))
+        frames = [self.frames(samples) for samples in windows]
+        return Heard(features, self._texts(clip, text, len(windows)), frames, key, stamp)
 
-    @staticmethod
-    def _signature(model: Desta2Model, clips: Sequence[ClipRef]) -> dict[str, Any]:
-        digest = hashlib.sha256()
-        for clip in clips:
-            try:
-                stat = os.stat(clip.path)
-            except OSError as error:
-                raise AudioError(
-                    f"{clip.path}: {error.strerror}; training needs clips as local files"
-                ) from error
-            digest.update(repr((clip, stat.st_size, stat.st_mtime_ns)).encode())
-        config = model.config
-        return {
-            "encoder": config.encoder_fingerprint,
-            "tap_layers": config.tap_layers,
-            "clips": digest.hexdigest(),
-        }
+    def windows(self, clip: ClipRef, text: str | None) -> list[Window]:
+        """The windows of a clip, as chat makes them."""
+        samples = load_audio(clip.path, start=clip.start, end=clip.end)
+        return windows_of(self._processor, self._processor.load_audio(samples), text)
 
-    def _fill(self, model: Desta2Model, clips: Sequence[ClipRef]) -> None:
-        array = None
-        temporary = self.path.with_suffix(".tmp")
-        for first in track(range(0, len(clips), _BATCH), description=f"encoding {len(clips)} clips"):
-            taps = model.encode(clip_features(model, clips[first : first + _BATCH])).taps  # (n_taps, n, T, d)
-            part = taps.transpose(0, 1).half().cpu().numpy()
-            if array is None:
-                shape = (len(clips), *part.shape[1:])
-                array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            array[first : first + len(part)] = part
-        assert array is not None
-        array.flush()
-        temporary.replace(self.path)
+    def texts(self, clip: ClipRef, text: str | None) -> Sequence[str]:
+        """The words of each window, with as little decoding as can be."""
+        written = self._written(clip) if text is None else None
+        return written or self._texts(clip, text, self._n_windows(clip))
+
+    def frames(self, samples: np.ndarray) -> int:
+        """Encoder frames that hold a window's samples: its second convolution halves the features' rate."""
+        return max(1, -(-len(samples) // (2 * self._processor.feature_extractor.hop_length)))
+
+    def _n_windows(self, clip: ClipRef) -> int:
+        seconds = None if clip.end is None else clip.end - (clip.start or 0.0)
+        if seconds is None and (whole := header_seconds(clip.path)) is not None:
+            seconds = whole - (clip.start or 0.0)
+        if seconds is not None and seconds <= self._processor.window_seconds:
+            return 1
+        taps = None if self.cache is None else self.cache.get(self.keys.of(clip))
+        return len(self.windows(clip, "")) if taps is None else len(taps.windows)
+
+    def _texts(self, clip: ClipRef, text: str | None, n_windows: int) -> Sequence[str]:
+        if text is not None:
+            return spread(text, n_windows)
+        written = self._written(clip)
+        if written is None:
+            raise AudioError(f"{clip.path}: nobody wrote its transcript, as it could not be read")
+        if len(written) != n_windows:
+            raise RunError(
+                f"{clip.path}: its transcript was written for {len(written)} windows, and it has "
+                f"{n_windows}; delete the folder words-… in data.cache_dir"
+            )
+        return written
+
+    def _written(self, clip: ClipRef) -> list[str] | None:
+        return self.words.get(self.keys.of(clip))
+
+
+def prepare(
+    model: Desta2Model,
+    ears: Ears,
+    clips: Iterable[tuple[ClipRef, str | None]],
+    *,
+    taps: bool,
+    skips: Skips | None = None,
+) -> int:
+    """Make what clips lack: transcripts, and with `taps` the taps on disk. One encoder pass serves both.
+
+    Args:
+        model: whose Whisper hears.
+        ears: with the stores to fill.
+        clips: each with its transcript, if it has one.
+        taps: whether taps are made for all of them, or transcripts alone.
+        skips: notes broken audio; without it, that raises.
+
+    Returns:
+        How many clips were heard.
+
+    Raises:
+        AudioError: a clip cannot be read.
+    """
+    count = 0
+    for batch in _batches(_lacking(ears, clips, taps, skips)):
+        windows = [window for own in batch for window in own.windows]
+        passes = [encode_windows(model, windows[i : i + _BATCH]) for i in range(0, len(windows), _BATCH)]
+        encoded = [window for own, _ in passes for window in own.unbind(1)]
+        texts = [text for _, own in passes for text in own]
+        kept: dict[str, Taps] = {}
+        words: dict[str, list[str]] = {}
+        for own in batch:
+            n, frames = len(own.windows), [ears.frames(window.samples) for window in own.windows]
+            kept[own.key], encoded = Taps(encoded[:n], frames), encoded[n:]
+            if own.untold:
+                words[own.key] = texts[:n]
+            texts = texts[n:]
+        stamps = {own.key: own.stamp for own in batch}
+        ears.words.put(words, stamps)
+        if ears.cache is not None:
+            ears.cache.put(kept, stamps)
+        count += len(batch)
+    return count
+
+
+@dataclass(frozen=True)
+class _Lack:
+    key: str
+    stamp: str
+    windows: list[Window]
+    untold: bool
+
+
+def _lacking(
+    ears: Ears, clips: Iterable[tuple[ClipRef, str | None]], taps: bool, skips: Skips | None
+) -> Iterator[_Lack]:
+    for clip, text in clips:
+        try:
+            key, stamp = ears.keys.of(clip), stamp_of(clip)
+            untold = text is None and ears.words.get(key) is None
+            if untold or (taps and ears.cache is not None and key not in ears.cache):
+                yield _Lack(key, stamp, ears.windows(clip, None if untold else ""), untold)
+        except AudioError as error:
+            if skips is None:
+                raise
+            skips.note(clip.path, error)
+
+
+def _batches(lacking: Iterable[_Lack]) -> Iterator[list[_Lack]]:
+    """Whole clips, together of as many windows as are heard at once."""
+    batch: list[_Lack] = []
+    for own in lacking:
+        if any(own.key == other.key and other.untold >= own.untold for other in batch):
+            continue  # the same audio under another name
+        batch.append(own)
+        if sum(len(other.windows) for other in batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def completed(model: Desta2Model, cache: TapCache | None, batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch of the collator with the taps of all its clips; those that are made now go to the cache.
+
+    Args:
+        model: whose encoder hears.
+        cache: of the taps; None where there is none, and then nothing is to be done.
+        batch: on the model's device; see `Collator`.
+
+    Returns:
+        The batch with `taps` (n_taps, n_audio, T, d_encoder) of all clips, ready for `Desta2Model.forward`.
+    """
+    unheard: Sequence[Unheard] | None = batch.pop("unheard", None)
+    if cache is None or not unheard:
+        return batch
+    fresh = _encoded(model, cache, unheard, batch.pop("input_features"))
+    old = batch.pop("taps", None)  # of the clips that the cache had
+    n_audio = len(batch["audio_slots"])
+    new = {place: window for own, taps in fresh for place, window in enumerate(taps.windows, own.first)}
+    heard = iter([] if old is None else old.unbind(1))
+    windows = [new[place] if place in new else next(heard) for place in range(n_audio)]
+    length = max(window.shape[1] for window in windows)
+    n_taps, _, width = windows[0].shape
+    device = batch["input_ids"].device
+    all_taps = torch.zeros(n_taps, n_audio, length, width, device=device)
+    for place, window in enumerate(windows):
+        all_taps[:, place, : window.shape[1]] = window.to(device)
+    return {**batch, "taps": all_taps}
+
+
+def _encoded(
+    model: Desta2Model, cache: TapCache, unheard: Sequence[Unheard], features: Tensor
+) -> list[tuple[Unheard, Taps]]:
+    """Taps of clips that were not in the cache when they were asked for, in the order of their features.
+
+    What another process has kept meanwhile is taken from there: after a kill, the same numbers are used.
+    """
+    encoded = list(model.encode(features).taps.unbind(1))
+    made, found = {}, []
+    for own in unheard:
+        windows, encoded = encoded[: len(own.frames)], encoded[len(own.frames) :]
+        taps = cache.get(own.key) or made.get(own.key) or cache.cut(Taps(windows, own.frames))
+        made[own.key] = taps
+        found.append((own, taps))
+    cache.put(made, {own.key: own.stamp for own in unheard})
+    return found
+
+
+def sample_taps(
+    model: Desta2Model, ears: Ears, clips: Iterator[tuple[ClipRef, str | None]], count: int = 256
+) -> Tensor:
+    """Taps of the first clips, (n_taps, 1, frames of all, d_encoder), for `Adapter.calibrate`."""
+    windows: list[Tensor] = []
+    for batch in _batches_of(clips, count):
+        heard = [ears(clip, "") for clip in batch]
+        live = [window for own in heard for window in own.windows if window.dim() == 2]
+        encoded = iter(model.encode(torch.stack(live)).taps.unbind(1) if live else [])
+        for own in heard:
+            windows += [
+                window if window.dim() == 3 else next(encoded)[:, : frames if ears.tells_frames else None]
+                for window, frames in zip(own.windows, own.frames, strict=True)
+            ]
+    return torch.cat([window.float().cpu() for window in windows], dim=1)[:, None]
+
+
+def _batches_of(clips: Iterator[tuple[ClipRef, str | None]], count: int) -> Iterator[list[ClipRef]]:
+    first = [clip for _, (clip, _) in zip(range(count), clips, strict=False)]
+    for start in range(0, len(first), _BATCH):
+        yield first[start : start + _BATCH]

@@ -7,8 +7,9 @@ loss at label positions (in the model), and checkpoints that hold only what is t
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,42 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from desta2.errors import CheckpointError, ConfigError
+from desta2.errors import CheckpointError
 from desta2.model import lora
 from desta2.model.checkpoint import load_adapter
 from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
 from desta2.nano import base_id
 from desta2.progress import Progress
-from desta2.train.collate import Collator
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
-from desta2.train.dataset import ClippedPair, Example, PairDataset, make_example, read_pairs
-from desta2.train.features import LiveFeatures, TapCache, write_transcripts
+from desta2.train.data import UNPACKED, TrainingData, open_data
+from desta2.train.pairset import Found, find_pairs
+from desta2.train.sampler import EpochTold
 from desta2.train.selfgen import warn_if_not_self_generated
+
+log = logging.getLogger(__name__)
 
 _CHECKPOINTS = "checkpoints"
 
 
 class AdapterTrainer(Trainer):
-    """A Trainer whose checkpoints hold only what is trained."""
+    """A Trainer whose checkpoints hold only what is trained.
+
+    Args:
+        data: gives the training set, its collator and its order.
+        options: others of `Trainer`.
+    """
+
+    def __init__(self, data: TrainingData, **options: Any) -> None:
+        super().__init__(train_dataset=data.train, data_collator=data.collator, **options)
+        self._data = data
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        own = self._data.sampler
+        return super()._get_train_sampler(train_dataset) if own is None else own
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return self._data.completed(self.model, super()._prepare_inputs(inputs))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         loaded: Any = self.model if model is None else model
@@ -109,35 +128,33 @@ def train(config: TrainConfig) -> Path:
         ConfigError: the configuration is impossible.
     """
     run, output = config.run, config.run.output
-    pairs = read_pairs(config.data.train, config.data.audio_root)
-    if not pairs:
-        raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
+    found = find_pairs(config.data, output / UNPACKED)
     set_seed(run.seed)
     model = build_model(config.model)
-    warn_if_not_self_generated((pair for pair, _ in pairs), model.config)
+    warn_if_not_self_generated(found.examples(), model.config)
     output.mkdir(parents=True, exist_ok=True)
-    clips = list(dict.fromkeys(clip for _, heard in pairs for clip, _ in heard))
-    fresh = config.model.adapter is None
-    hear = TapCache(output, model, clips) if config.data.cache_taps else LiveFeatures(model, clips)
-    if model.config.standardise_taps and fresh:
-        model.adapter.calibrate(hear.sample())
-    _fit(model, PairDataset(tokenise(pairs, model), hear), Collator(hear.key), run)
-    model.save_pretrained(output / "model", card=_card(config, pairs, len(clips)))
+    data = open_data(config, found, model)
+    if model.config.standardise_taps and config.model.adapter is None:
+        model.adapter.calibrate(data.sample(model))
+    _fit(model, data, run)
+    if data.skips is not None and (skipped := data.skips.count()):
+        log.warning("%d pairs or clips were skipped, as their audio is broken: %s", skipped, data.skips.path)
+    model.save_pretrained(output / "model", card=_card(config, found, len(data.train)))
     return output / "model"
 
 
-def _card(config: TrainConfig, pairs: Sequence[ClippedPair], n_clips: int) -> CardFacts:
+def _card(config: TrainConfig, found: Found, n_pairs: int) -> CardFacts:
     """What the model card says of a run."""
-    run, files = config.run, ", ".join(f"`{path.name}`" for path in config.data.train)
-    sources = [f"`{llm}`" for llm in sorted({pair.provenance.llm for pair, _ in pairs})]
-    prompts = [f"“{prompt}”" for prompt in sorted({pair.provenance.prompt for pair, _ in pairs})]
+    run, files = config.run, ", ".join(f"`{own.path.name}`" for own in config.data.sets)
+    sources = [f"`{llm}`" for llm in _different(pair.provenance.llm for pair, _ in found.kinds)]
+    prompts = [f"“{prompt}”" for prompt in _different(pair.provenance.prompt for pair, _ in found.kinds)]
     length = f"{run.max_steps} steps" if run.max_steps else f"{run.epochs:g} epochs"
     start = (
         "a fresh adapter" if config.model.adapter is None else f"the adapter `{config.model.adapter.name}`"
     )
     return CardFacts(
         training=[
-            f"{len(pairs):,} pairs about {n_clips:,} clips, from {files}.",
+            f"{n_pairs:,} pairs about {found.n_clips:,} clips, from {files}.",
             f"Responses by {_few(sources)} to {_few(prompts)}.",
             f"{length} from {start}, {run.batch_size} × {run.gradient_accumulation} pairs a step, learning "
             f"rate {run.learning_rate:g}, seed {run.seed}.",
@@ -145,13 +162,17 @@ def _card(config: TrainConfig, pairs: Sequence[ClippedPair], n_clips: int) -> Ca
     )
 
 
+def _different(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))
+
+
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
-def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunConfig) -> None:
+def _fit(model: Desta2Model, data: TrainingData, run: RunConfig) -> None:
     """Train to the last step, from the newest checkpoint where there is one."""
-    steps = run.max_steps or math.ceil(run.epochs * _steps_per_epoch(len(dataset), run))
+    steps = run.max_steps or math.ceil(run.epochs * _steps_per_epoch(data.pairs_per_epoch, run))
     newest = _newest_checkpoint(run.output / _CHECKPOINTS)
     if newest is not None and _step(newest) >= steps:
         model.load_weights(newest)  # the Trainer would go on for one more step
@@ -160,24 +181,13 @@ def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunC
         trainer = AdapterTrainer(
             model=model,
             args=_arguments(run, steps),
-            train_dataset=dataset,
-            data_collator=collator,
+            data=data,
             callbacks=[_Shown(run.output / "log.jsonl", progress)],
         )
+        if data.sampler is not None:
+            trainer.add_callback(EpochTold(data.sampler))
         trainer.pop_callback(PrinterCallback)  # it prints the log to stdout
         trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
-
-
-def tokenise(pairs: Sequence[ClippedPair], model: Desta2Model) -> list[Example]:
-    """Examples of pairs; Whisper writes the transcripts that are missing."""
-    assert model.processor is not None
-    silent = dict.fromkeys(clip for _, clips in pairs for clip, text in clips if text is None)
-    written = write_transcripts(model, list(silent)) if silent else {}
-    examples = []
-    for pair, clips in pairs:
-        transcripts = [written[clip] if text is None else text for clip, text in clips]
-        examples.append(make_example(pair, [clip for clip, _ in clips], transcripts, model.processor))
-    return examples
 
 
 def _steps_per_epoch(examples: int, run: RunConfig) -> int:
