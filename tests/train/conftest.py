@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from desta2.train.cache import ClipKeys, TapCache
+from desta2.train.config import DataConfig
+from desta2.train.features import Ears
+from desta2.train.pairset import find_pairs
+from desta2.train.words import WordStore
+
 PROMPT = "What can you hear?"
 VOICES = ("loud", "quiet")
 
@@ -64,3 +70,21 @@ def pairs(tmp_path_factory, write_clip, make_pair, write_pairs):
         entry = {"audio": f"../audio/{i}.wav", "text": "fox" if i < 6 else None}
         rows.append(make_pair(f"p{i}", entry, response=f"The voice is {VOICES[i % 2]}."))
     return write_pairs(folder / "pairs" / "part-00000.jsonl", rows).parent
+
+
+@pytest.fixture(scope="session")
+def make_ears():
+    """`make_ears(model, folder, cached=True, dtype="float16", limit_gb=1.0)`: ears with stores in a folder."""
+
+    def make(model, folder, cached=True, dtype="float16", limit_gb=1.0):
+        keys = ClipKeys()
+        cache = TapCache(folder, model.config, keys, dtype, limit_gb) if cached else None
+        return Ears(model.processor, keys, WordStore(folder, model.config, keys), cache)
+
+    return make
+
+
+@pytest.fixture
+def found(tmp_path):
+    """`found(*train, **data)`: the pairs of some files."""
+    return lambda *train, **data: find_pairs(DataConfig(train=train, **data), tmp_path / "unpacked")
