@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from desta2.errors import AudioError, ConfigError, RecordError, RunError
@@ -156,6 +156,7 @@ def test_without_speakers_a_file_is_on_one_side(tmp_path, found, touch, make_pai
     assert "left out: pair 'both': their clips are on both sides of the validation split" in caplog.text
 
 
+@settings(max_examples=30)
 @given(st.text(), st.floats(0.01, 0.99))
 def test_who_is_held_out_stays_so_when_more_are(group, fraction):
     assert not in_validation(group, fraction) or in_validation(group, min(1.0, fraction + 0.01))

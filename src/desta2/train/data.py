@@ -89,10 +89,13 @@ def open_data(config: TrainConfig, found: Found, model: Desta2Model) -> Training
     make_ahead(model, ears, found, taps=data.cache_taps is True, skips=skips)
     processor = model.processor
     assert processor is not None
-    train, lengths = found.train, None
+    # DataLoader processes tokenise, and the tokenizers warn of a fork after threads of their own.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    train, validation, lengths = found.train, found.validation, None
     if data.max_tokens is not None or data.group_by_length:
         train, lengths = _fitting(train, data, ears, processor, skips)
-    validation = None if found.validation is None else PairDataset(found.validation, ears, processor)
+    if data.max_tokens is not None and validation is not None:
+        validation, _ = _fitting(validation, data, ears, processor, skips)
     disturb = _disturbance(data, train, ears, run.seed)
     batch = run.batch_size * int(os.environ.get("WORLD_SIZE", 1))
     plain = set(train.weights) == {1.0} and disturb is None and not data.group_by_length
@@ -101,7 +104,8 @@ def open_data(config: TrainConfig, found: Found, model: Desta2Model) -> Training
         None if plain else EpochSampler(train.sets, train.weights, run.seed, lengths=grouped, batch=batch)
     )
     dataset = PairDataset(train, ears, processor, disturb=disturb, skips=skips)
-    return TrainingData(dataset, validation, Collator(ears.key), ears, sampler, skips)
+    held_out = None if validation is None else PairDataset(validation, ears, processor, skips=skips)
+    return TrainingData(dataset, held_out, Collator(ears.key), ears, sampler, skips)
 
 
 def make_ears(config: TrainConfig, model: Desta2Model) -> Ears:

@@ -11,6 +11,7 @@ Three kinds of lines are pairs: our own, and the columns of the two published tr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -25,7 +26,7 @@ from desta2.data.sources.published import AQA5M_COLUMNS, DESTA2_COLUMNS, aqa5m_f
 from desta2.data.sources.rows import table_files
 from desta2.errors import InputError, RecordError, RunError
 from desta2.ids import IdTable
-from desta2.lines import manifest_files, numbered_lines, part_files
+from desta2.lines import RECORDS, manifest_files, numbered_lines, part_files
 from desta2.records import Pair, parse_line, to_line
 
 logger = logging.getLogger(__name__)
@@ -143,10 +144,10 @@ class PairFiles:
 def _files_of(path: Path) -> list[Path]:
     """The files of a set: parts as our stages write them, or else tables by name, as published."""
     if path.is_dir() and not part_files(path) and not any(path.glob("part-*")):
-        try:
-            return table_files(str(path))
-        except InputError:
-            pass
+        with contextlib.suppress(InputError):  # manifest_files says better what is missing
+            files = table_files(str(path))
+            if all(RECORDS.search(file.name) for file in files):
+                return files
     return manifest_files(path)
 
 
