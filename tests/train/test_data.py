@@ -111,6 +111,20 @@ def test_a_run_that_fills_its_cache_and_is_killed_ends_as_one_that_was_not(confi
     assert losses(killed) == losses(whole)
 
 
+def test_long_clips_and_loader_processes(config, tmp_path, pairs, make_pair, write_pairs, write_clip):
+    """A clip of several windows whose words Whisper writes; decoded in another process, heard in this one."""
+    write_clip(tmp_path / "long.wav", 3, seconds=4.5)
+    rows = [make_pair("long", {"audio": "long.wav", "text": None})]
+    sets = [pairs, write_pairs(tmp_path / "p.jsonl", rows)]
+    found = {}
+    for name, workers, cache in (("one", 0, "first_epoch"), ("two", 1, "first_epoch"), ("live", 1, False)):
+        run = config(name, data={"train": sets, "cache_taps": cache}, workers=workers, max_steps=3)
+        train(run)
+        found[name] = losses(run)
+    assert found["two"] == found["one"]
+    assert found["live"] == pytest.approx(found["one"], rel=1e-3)
+
+
 def test_weighted_sets_and_their_steps(config, tmp_path, pairs, make_pair, write_pairs, batches):
     audio = str(pairs.parent / "audio" / "0.wav")
     other = write_pairs(tmp_path / "other.jsonl", [make_pair(f"q{i}", audio) for i in range(4)])
