@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from desta2.train.config import TrainConfig
+from desta2.train.cache import TapCache
+from desta2.train.clipkeys import ClipKeys
+from desta2.train.config import DataConfig, TrainConfig
+from desta2.train.ears import Ears
+from desta2.train.pairset import find_pairs
+from desta2.train.words import WordStore
 
 PROMPT = "What can you hear?"
 VOICES = ("loud", "quiet")
@@ -88,6 +93,18 @@ def make_config(bases, pairs):
     return make
 
 
+@pytest.fixture(scope="session")
+def make_ears():
+    """`make_ears(model, folder, cached=True, dtype="float16", limit_gb=1.0)`: ears with stores in a folder."""
+
+    def make(model, folder, cached=True, dtype="float16", limit_gb=1.0):
+        keys = ClipKeys()
+        cache = TapCache(folder, model.config, keys, dtype, limit_gb) if cached else None
+        return Ears(model.processor, keys, WordStore(folder, model.config, keys), cache)
+
+    return make
+
+
 @pytest.fixture
 def config(make_config, tmp_path):
     """`make_config` with outputs in a folder of the test's own."""
@@ -110,3 +127,9 @@ def built(monkeypatch):
     models, build = [], trainer.build_model
     monkeypatch.setattr(trainer, "build_model", lambda config: models.append(build(config)) or models[-1])
     return models
+
+
+@pytest.fixture
+def found(tmp_path):
+    """`found(*train, **data)`: the pairs of some files."""
+    return lambda *train, **data: find_pairs(DataConfig(train=train, **data), tmp_path / "unpacked")

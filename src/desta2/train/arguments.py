@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 from desta2.errors import ConfigError
 from desta2.model.modeling import Desta2Model
 from desta2.train.checkpoints import FOLDER
-from desta2.train.config import RunConfig
+from desta2.train.config import RunConfig, TrainConfig
 
 
 def total_steps(run: RunConfig, examples: int, processes: int = 1) -> int:
@@ -25,26 +25,26 @@ def step_size(run: RunConfig, processes: int = 1) -> int:
     return run.batch_size * run.gradient_accumulation * processes
 
 
-def check_run(run: RunConfig, validates: bool) -> None:
-    """What can be known to fail before any weight loads.
-
-    Args:
-        run: the configuration.
-        validates: whether there are pairs kept for validation.
+def check_options(config: TrainConfig) -> None:
+    """What can be known to fail from the configuration and the machine alone, before anything is read.
 
     Raises:
-        ConfigError: a tracker is not installed, early stopping has nothing to go by, or a model that is
-            shared among processes is to answer questions.
+        ConfigError: a tracker is not installed, early stopping has nothing to go by, or something needs a
+            whole model where `run.fsdp` shares it.
     """
+    run, data = config.run, config.data
     if run.fsdp and run.evaluate is not None:
         raise ConfigError(
             "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
             "and evaluate checkpoints by 'desta2 evaluate'"
         )
-    if run.early_stop is not None and not validates and run.evaluate is None:
+    if run.fsdp and data.cache_taps == "first_epoch":
         raise ConfigError(
-            "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"
+            "data.cache_taps=first_epoch encodes clips between steps, where run.fsdp has no whole encoder; "
+            "give data.cache_taps=true"
         )
+    if run.early_stop is not None and data.validation is None and run.evaluate is None:
+        raise ConfigError("run.early_stop needs figures to go by: set data.validation or run.evaluate")
     for tracker in _trackers(run):
         if importlib.util.find_spec(tracker) is None:
             raise ConfigError(
