@@ -18,7 +18,7 @@ def test_dry_run(tmp_path, run_file, cli, result, monkeypatch):
     found = result("train", run_file, "--dry-run", "--devices", 4, "run.gradient_accumulation=3")
     assert {
         "llm", "encoder", "trainable_parameters", "frozen_parameters", "parameters", "tap_layers", "devices",
-        "pairs", "clips", "pairs_per_step", "steps_per_epoch", "epochs", "steps", "warmup_steps",
+        "pairs", "validation_pairs", "clips", "pairs_per_step", "steps_per_epoch", "epochs", "steps", "warmup_steps",
         "tokens_per_pair", "longest_pair", "tokens_per_step", "tokens_per_epoch", "tokens", "tokens_from",
         "memory_bytes", "memory", "tap_cache_bytes", "tap_cache_bytes_per_clip", "notes",
     } == found.keys()  # fmt: skip

@@ -5,8 +5,15 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from tiny import SMALL_ADAPTER
+from transformers import LlamaConfig, WhisperConfig
 
-from desta2.train.config import TrainConfig
+from desta2.train.cache import TapCache
+from desta2.train.clipkeys import ClipKeys
+from desta2.train.config import DataConfig, TrainConfig
+from desta2.train.ears import Ears
+from desta2.train.pairset import find_pairs
+from desta2.train.words import WordStore
 
 PROMPT = "What can you hear?"
 VOICES = ("loud", "quiet")
@@ -88,6 +95,18 @@ def make_config(bases, pairs):
     return make
 
 
+@pytest.fixture(scope="session")
+def make_ears():
+    """`make_ears(model, folder, cached=True, dtype="float16", limit_gb=1.0)`: ears with stores in a folder."""
+
+    def make(model, folder, cached=True, dtype="float16", limit_gb=1.0):
+        keys = ClipKeys()
+        cache = TapCache(folder, model.config, keys, dtype, limit_gb) if cached else None
+        return Ears(model.processor, keys, WordStore(folder, model.config, keys), cache)
+
+    return make
+
+
 @pytest.fixture
 def config(make_config, tmp_path):
     """`make_config` with outputs in a folder of the test's own."""
@@ -110,3 +129,43 @@ def built(monkeypatch):
     models, build = [], trainer.build_model
     monkeypatch.setattr(trainer, "build_model", lambda config: models.append(build(config)) or models[-1])
     return models
+
+
+@pytest.fixture
+def found(tmp_path):
+    """`found(*train, **data)`: the pairs of some files."""
+    return lambda *train, **data: find_pairs(DataConfig(train=train, **data), tmp_path / "unpacked")
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """Folders with nothing but the `config.json` of models that the recipes name."""
+    folder = tmp_path_factory.mktemp("shapes")
+    llama = {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192, "dtype": "bfloat16",
+    }  # fmt: skip
+    LlamaConfig(**llama).save_pretrained(folder / "llama")
+    for name, width, layers, heads, bins in (("small", 768, 12, 12, 80), ("large", 1280, 32, 20, 128)):
+        WhisperConfig(
+            d_model=width, encoder_layers=layers, decoder_layers=layers, encoder_attention_heads=heads,
+            decoder_attention_heads=heads, encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width,
+            num_mel_bins=bins, vocab_size=51865,
+        ).save_pretrained(folder / name)  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def plain(bases, pairs, tmp_path):
+    """`plain(model={…}, data={…}, **run)`: a run on the tiny models, with defaults."""
+
+    def make(model=None, data=None, **run):
+        return TrainConfig.model_validate(
+            {
+                "model": {"llm": str(bases / "llm"), "encoder": str(bases / "whisper"), **SMALL_ADAPTER, **(model or {})},
+                "data": {"train": [pairs], **(data or {})},
+                "run": {"output": tmp_path / "out", "batch_size": 3, **run},
+            }
+        )  # fmt: skip
+
+    return make

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,21 +14,20 @@ from desta2.errors import ConfigError
 from desta2.train import fit as fitting
 from desta2.train import trainer
 from desta2.train.checkpoints import best, newest, state_of
-from desta2.train.collate import Collator
-from desta2.train.dataset import PairDataset, read_pairs
-from desta2.train.features import LiveFeatures
+from desta2.train.data import open_data
 from desta2.train.fit import _rounds, fit
+from desta2.train.pairset import find_pairs
+from desta2.train.processes import join
 from desta2.train.stopping import is_out_of_patience
-from desta2.train.trainer import tokenise, train
+from desta2.train.trainer import train
 
 
 @pytest.fixture
-def parts(bases, make_model, pairs):
-    """A fresh model, and its examples as a dataset."""
+def parts(bases, make_model, make_config, tmp_path):
+    """A fresh model, and data that is not cached."""
     model = make_model(bases)
-    rows = read_pairs([pairs], None)
-    hear = LiveFeatures(model, [clip for _, [(clip, _)] in rows])
-    return model, PairDataset(tokenise(rows, model), hear)
+    live = make_config(tmp_path / "parts", data={"cache_taps": False})
+    return model, open_data(live, find_pairs(live.data, tmp_path), model, join(sharded=False))
 
 
 def log_of(output):
@@ -50,12 +50,11 @@ def small(config, **options):
 
 def test_the_validation_loss_is_a_mean_over_labels(parts, config):
     """In batches of three out of eight, none of them alike."""
-    model, dataset = parts
-    collator = Collator("input_features")
+    model, data = parts
     run = config(batch_size=3, max_steps=1, learning_rate=1e-12).run
-    fit(model, dataset, dataset, collator, run)
+    fit(model, replace(data, validation=data.train), run)
     model.eval()
-    expected = model(**collator([dataset[i] for i in range(8)])).loss.item()
+    expected = model(**data.collator([data.train[i] for i in range(8)])).loss.item()
     [entry] = [entry for entry in log_of(run.output) if "eval_loss" in entry]
     assert entry["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
@@ -71,21 +70,21 @@ def test_processes_divide_the_validation_among_them(examples, size, processes):
 
 def test_evaluation_does_not_change_the_training(parts, bases, make_model, config):
     """Though the adapter has dropout, and batches are drawn: an evaluated run ends with the same bits."""
-    _, dataset = parts
+    _, data = parts
     ends = []
-    for output, held_out in (("with", dataset), ("without", None)):
+    for output, held_out in (("with", data.train), ("without", None)):
         run = small(config, output=output)
-        end = fit(make_model(bases), dataset, held_out, Collator("input_features"), run)
+        end = fit(make_model(bases), replace(data, validation=held_out), run)
         ends.append(load_file(newest(run.output / "checkpoints") / "adapter.safetensors"))
         assert end.parent == run.output / "checkpoints"
     assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
 
 
 def test_the_best_and_the_newest_checkpoint_stay(parts, config):
-    model, dataset = parts
+    model, data = parts
     run = small(config)
     scores = [0.1, 0.2, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7]
-    chosen = fit(model, dataset, None, Collator("input_features"), run, scripted(scores))
+    chosen = fit(model, data, run, scripted(scores))
     assert chosen.name == "checkpoint-3"
     assert steps_of(run.output) == {"checkpoint-3", "checkpoint-8"}
     names = {path.name for path in chosen.iterdir()}
@@ -93,19 +92,19 @@ def test_the_best_and_the_newest_checkpoint_stay(parts, config):
     assert not {"model.safetensors", "pytorch_model.bin", "training_args.bin"} & names
     logged = [entry["eval_nano_accuracy"] for entry in log_of(run.output) if "eval_nano_accuracy" in entry]
     assert logged == scores
-    again = fit(model, dataset, None, Collator("input_features"), run, scripted([]))
+    again = fit(model, data, run, scripted([]))
     assert again == chosen, "a finished run is not trained again"
 
 
 def test_training_ends_when_nothing_gets_better(parts, config):
-    model, dataset = parts
+    model, data = parts
     run = small(config, early_stop=2)
-    chosen = fit(model, dataset, None, Collator("input_features"), run, scripted([0.1, 0.5, 0.4, 0.5]))
+    chosen = fit(model, data, run, scripted([0.1, 0.5, 0.4, 0.5]))
     assert chosen.name == "checkpoint-2"
     assert steps_of(run.output) == {"checkpoint-2", "checkpoint-4"}
-    assert fit(model, dataset, None, Collator("input_features"), run, scripted([])) == chosen
+    assert fit(model, data, run, scripted([])) == chosen
     patient = run.model_copy(update={"early_stop": 3})
-    chosen = fit(model, dataset, None, Collator("input_features"), patient, scripted([0.6, 0.1, 0.1, 0.1]))
+    chosen = fit(model, data, patient, scripted([0.6, 0.1, 0.1, 0.1]))
     assert chosen.name == "checkpoint-5", "its patience counts what came before it was stopped"
     assert steps_of(run.output) == {"checkpoint-5", "checkpoint-8"}
 
@@ -174,8 +173,9 @@ def test_figures_for_tensorboard(config):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"early_stop": 2}, r"^run\.early_stop needs figures to go by: keep pairs for validation, or set run\.evaluate$"),
+        ({"early_stop": 2}, r"^run\.early_stop needs figures to go by: set data\.validation or run\.evaluate$"),
         ({"fsdp": True, "evaluate": "nano"}, r"^run\.evaluate needs a whole model on each GPU, and run\.fsdp shares it; leave one"),
+        ({"fsdp": True, "data": {"cache_taps": "first_epoch"}}, r"^data\.cache_taps=first_epoch encodes clips between steps, where run\.fsdp has no whole encoder; give data\.cache_taps=true$"),
         ({"report_to": ["wandb"]}, r"^run\.report_to names wandb, which is not installed: pip install 'desta2\[wandb\]'"),
     ],
 )  # fmt: skip

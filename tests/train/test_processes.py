@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -186,7 +187,7 @@ def test_a_run_may_become_sharded_and_back(run, make_config, uneven, first):
 def validating():
     """Has the pairs of training measured as if they were kept for validation."""
     whole = trainer.fit
-    trainer.fit = lambda model, pairs, _, *rest: whole(model, pairs, pairs, *rest)
+    trainer.fit = lambda model, data, *rest: whole(model, replace(data, validation=data.train), *rest)
 
 
 def validating_on_devices():

@@ -16,10 +16,12 @@ from desta2.model import Desta2Model, lora
 from desta2.train import trainer
 from desta2.train.callbacks import Shown
 from desta2.train.collate import Collator
-from desta2.train.dataset import read_pairs
-from desta2.train.features import clip_features
+from desta2.train.config import TrainConfig
+from desta2.train.data import open_data
 from desta2.train.fit import AdapterTrainer
-from desta2.train.trainer import build_model, tokenise, train
+from desta2.train.pairset import find_pairs
+from desta2.train.processes import join
+from desta2.train.trainer import build_model, train
 
 
 def adapter_of(folder):
@@ -254,13 +256,15 @@ def test_training_goes_on_from_an_adapter_and_its_lora(config, with_lora, whole)
         train(config("other", model={**options, "lora": {"r": 4}}))
 
 
-def test_whisper_writes_the_missing_transcripts(bases, make_model, pairs):
-    model = make_model(bases)
-    rows = read_pairs([pairs], None)
-    examples = tokenise(rows, model)
-    assert [example.id for example in examples] == [f"p{i}" for i in range(8)]
+def test_whisper_writes_the_missing_transcripts(config):
+    run = config(model={"standardise_taps": False})
+    model = build_model(run.model)
+    found = find_pairs(run.data, run.run.output)
+    data = open_data(run, found, model, join(sharded=False))
     decode = model.processor.tokenizer.decode
-    for example, (_, [(clip, text)]) in zip(examples, rows, strict=True):
+    for number, (pair, [(clip, text)]) in enumerate(found.train):
+        example, _ = data.train[number]
+        assert example.id == pair.id == f"p{number}"
         words = text if text is not None else model.hear([clip.path])[0].transcript
         assert words
         end = example.slots[0] + model.config.n_queries
@@ -273,12 +277,11 @@ def test_the_first_step_has_the_loss_of_the_fresh_model(config, cache_taps):
     run = config(max_steps=1, batch_size=8, model={"adapter_dropout": 0.0}, data={"cache_taps": cache_taps})
     trainer.set_seed(run.run.seed)
     model = build_model(run.model)
-    rows = read_pairs(run.data.train, None)
-    features = clip_features(model, [clip for _, [(clip, _)] in rows])
-    model.adapter.calibrate(model.encode(features).taps)
-    batch = Collator("input_features")(
-        [(example, [feature]) for example, feature in zip(tokenise(rows, model), features, strict=True)]
-    )
+    live = TrainConfig.model_validate(run.model_dump() | {"data": {"train": run.data.train}})
+    data = open_data(live, find_pairs(live.data, live.run.output), model, join(sharded=False))
+    model.adapter.calibrate(data.sample(model))
+    batch = data.collator([data.train[number] for number in range(8)])
+    assert data.collator == Collator("input_features")
     train(run)
     assert log_of(run.run.output)[0]["loss"] == pytest.approx(model(**batch).loss.item(), abs=2e-3)
 

@@ -68,7 +68,8 @@ def _in_words(plan: Plan) -> str:
         f"trainable parameters {plan.trainable_parameters:,} (adapter {parts['adapter']:,}, "
         f"LoRA {parts['lora']:,})",
         f"taps                 layers {', '.join(map(str, plan.tap_layers))}",
-        f"pairs                {_n(plan.pairs)} about {_n(plan.clips)} clips",
+        f"pairs                {_n(plan.pairs)} to train on, {_n(plan.validation_pairs)} to judge by, about "
+        f"{_n(plan.clips)} clips",
         f"steps                {_n(plan.steps)} in {_n(plan.epochs)} epochs of {_n(plan.steps_per_epoch)}, "
         f"{_n(plan.warmup_steps)} of them warm-up",
         f"a step               {plan.pairs_per_step:,} pairs on {plan.devices} "

@@ -51,6 +51,16 @@ class Blueprint:
         """Parameters of the low-rank matrices."""
         return sum(weight.numel() for weight in lora.weights(self.llm).values()) if self.config.lora else 0
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that the LLM reads at most, where it says so."""
+        return bases.context(self.llm)
+
+    @property
+    def window_frames(self) -> int:
+        """Frames that the encoder makes of a window of audio."""
+        return int(self.whisper.config.max_source_positions)
+
 
 def draw(model: ModelConfig) -> Blueprint:
     """Build the models of a run on the meta device.

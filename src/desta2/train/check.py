@@ -52,11 +52,13 @@ def check_run(config: TrainConfig) -> Blueprint:
         CheckpointError: a frozen model or `model.adapter` is not there, or that or the checkpoint to go on
             from does not fit.
     """
-    _check_running(config.run, validates=False)
+    _check_options(config)
+    _check_machine(config.run)
     model = config.model
     if model.quantization_config is not None:
         _check_quantisation(model.quantization_config)
     blueprint = draw(model)
+    _check_context(config, blueprint)
     if blueprint.tokenizer is not None:
         _check_template(model, blueprint)
     if model.adapter is not None:
@@ -66,23 +68,42 @@ def check_run(config: TrainConfig) -> Blueprint:
     return blueprint
 
 
-def _check_running(run: RunConfig, validates: bool) -> None:
-    """Keys of `run` among themselves and with this machine; `validates`: whether pairs are kept for it."""
+def _check_options(config: TrainConfig) -> None:
+    """Keys among themselves."""
+    run, data = config.run, config.data
+    if run.fsdp and run.evaluate is not None:
+        raise ConfigError(
+            "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
+            "and evaluate checkpoints by 'desta2 evaluate'"
+        )
+    if run.fsdp and data.cache_taps == "first_epoch":
+        raise ConfigError(
+            "data.cache_taps=first_epoch encodes clips between steps, where run.fsdp has no whole encoder; "
+            "give data.cache_taps=true"
+        )
+    if run.early_stop is not None and data.validation is None and run.evaluate is None:
+        raise ConfigError("run.early_stop needs figures to go by: set data.validation or run.evaluate")
+    trained = {own.path.resolve() for own in data.sets}
+    if both := [str(path) for path in data.validation_paths if path.resolve() in trained]:
+        raise ConfigError(
+            f"data.validation={', '.join(both)} is trained on, too (data.train); give other pairs, or a "
+            "fraction to hold out, such as 0.02"
+        )
+    if data.max_tokens is not None and data.max_tokens <= config.model.n_queries:
+        raise ConfigError(
+            f"data.max_tokens={data.max_tokens} leaves no room for words beside the {config.model.n_queries} "
+            "positions of a clip (model.n_queries)"
+        )
+
+
+def _check_machine(run: RunConfig) -> None:
+    """What this machine lacks for a run."""
     if run.output.exists() and not run.output.is_dir():
         raise ConfigError(f"run.output={run.output} is a file; give a folder, which need not be there")
     if run.bf16 and torch.accelerator.is_available() and not is_torch_bf16_gpu_available():
         name = torch.accelerator.current_accelerator()
         raise ConfigError(
             f"run.bf16=true, but the {name} of this machine cannot compute in bfloat16; give run.bf16=false"
-        )
-    if run.fsdp and run.evaluate is not None:
-        raise ConfigError(
-            "run.evaluate needs a whole model on each GPU, and run.fsdp shares it; leave one of them out, "
-            "and evaluate checkpoints by 'desta2 evaluate'"
-        )
-    if run.early_stop is not None and not validates and run.evaluate is None:
-        raise ConfigError(
-            "run.early_stop needs figures to go by: keep pairs for validation, or set run.evaluate"
         )
     for tracker in trackers(run):
         if importlib.util.find_spec(tracker) is None:
@@ -95,6 +116,13 @@ def _check_running(run: RunConfig, validates: bool) -> None:
             require_espeak()
         except InputError as error:
             raise ConfigError(f"run.evaluate=nano: {error}") from None
+
+
+def _check_context(config: TrainConfig, blueprint: Blueprint) -> None:
+    """Whether the longest pair that is asked for goes into the LLM."""
+    longest, context = config.data.max_tokens, blueprint.context
+    if longest is not None and context is not None and longest > context:
+        raise ConfigError(f"data.max_tokens={longest}, but {config.model.llm} reads at most {context} tokens")
 
 
 def _check_template(model: ModelConfig, blueprint: Blueprint) -> None:

@@ -26,24 +26,27 @@ from desta2.train import checkpoints
 from desta2.train.arguments import total_steps, training_arguments
 from desta2.train.benchmark import NANO, Benchmark
 from desta2.train.callbacks import Evaluated, Shown, tensorboard
-from desta2.train.collate import Collator
 from desta2.train.config import RunConfig
+from desta2.train.data import TrainingData
 from desta2.train.dataset import IGNORED, PairDataset
 from desta2.train.frozen import FrozenGuard
-from desta2.train.order import Passes, shuffled
+from desta2.train.order import Passes
 from desta2.train.stopping import Stop, StopEarly, is_out_of_patience
+from desta2.train.workers import errors_of_workers, ignore_signals
 
 
 class AdapterTrainer(Trainer):
     """A Trainer whose checkpoints hold only what is trained.
 
     Args:
-        benchmark: figures of the model's answers, beside the loss on `eval_dataset`.
+        data: what is learned and, perhaps, judged by.
+        benchmark: figures of the model's answers, beside the loss on `data.validation`.
         options: of transformers' Trainer.
     """
 
-    def __init__(self, *, benchmark: Benchmark | None = None, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, data: TrainingData, *, benchmark: Benchmark | None = None, **options: Any) -> None:
+        super().__init__(train_dataset=data.train, data_collator=data.collator, **options)
+        self._data = data
         self._benchmark = benchmark
         self._tokens: Tensor | int = 0
         self._counted_since = time.monotonic()
@@ -53,8 +56,7 @@ class AdapterTrainer(Trainer):
     # Data
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
-        return Passes(shuffled(len(dataset), self.args.seed), self.args.max_steps * self._step_size())
+        return Passes(self._data.order, self.args.max_steps * self._step_size())
 
     def _step_size(self) -> int:
         arguments = self.args
@@ -63,6 +65,18 @@ class AdapterTrainer(Trainer):
             * arguments.gradient_accumulation_steps
             * arguments.world_size
         )
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches, whose processes leave signals to this one."""
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        loader.worker_init_fn = ignore_signals
+        return loader
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return self._data.completed(self._plain_model(), super()._prepare_inputs(inputs))
+
+    def _plain_model(self) -> Any:
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
         """The batches of a step, and the number of labels in them over all processes."""
@@ -79,15 +93,14 @@ class AdapterTrainer(Trainer):
             logs["tokens_per_second"] = total / max(now - self._counted_since, 1e-9)
             self._tokens, self._counted_since = 0, now
         # To the Trainer all steps are one epoch.
-        dataset: Any = self.train_dataset
-        self.state.epoch = self.state.global_step * self._step_size() / len(dataset)
+        self.state.epoch = self.state.global_step * self._step_size() / len(self._data.order)
         super().log(logs, start_time)
 
     # Checkpoints
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write a model folder. For all processes."""
-        model: Any = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        model = self._plain_model()
         state = checkpoints.gather_weights(model) if self.is_fsdp_enabled else None
         if self.args.should_save:
             model.save_pretrained(output_dir, state_dict=state)
@@ -125,15 +138,15 @@ class AdapterTrainer(Trainer):
         model: Any = self.model
         model.eval()
         figures: dict[str, float] = {}
-        if self.eval_dataset is not None:
-            figures["eval_loss"] = self._loss_of(self.eval_dataset)
+        if self._data.validation is not None:
+            figures["eval_loss"] = self._loss_of(self._data.validation)
         if self._benchmark is not None:
-            plain = self.accelerator.unwrap_model(model, keep_torch_compile=False)
-            figures |= {f"eval_{name}": value for name, value in self._benchmark(plain).items()}
+            answers = self._benchmark(self._plain_model())
+            figures |= {f"eval_{name}": value for name, value in answers.items()}
         return figures
 
     @torch.no_grad()
-    def _loss_of(self, dataset: Any) -> float:
+    def _loss_of(self, dataset: PairDataset) -> float:
         """Mean over all labels of a dataset, which the processes divide among them."""
         arguments = self.args
         size = arguments.per_device_train_batch_size
@@ -143,6 +156,7 @@ class AdapterTrainer(Trainer):
             batch_sampler=[rows for rows, _ in rounds],
             collate_fn=self.data_collator,
             num_workers=arguments.dataloader_num_workers,
+            worker_init_fn=ignore_signals,
         )
         sums = torch.zeros(2, dtype=torch.float64)  # of losses, of labels
         for batch, (_, counts) in zip(loader, rounds, strict=True):
@@ -170,39 +184,31 @@ def _rounds(examples: int, size: int, process: int, processes: int) -> Iterator[
         yield mine or [0], bool(mine)
 
 
-def fit(
-    model: Desta2Model,
-    train_dataset: PairDataset,
-    eval_dataset: PairDataset | None,
-    collator: Collator,
-    run: RunConfig,
-    benchmark: Benchmark | None = None,
-) -> Path:
+def fit(model: Desta2Model, data: TrainingData, run: RunConfig, benchmark: Benchmark | None = None) -> Path:
     """Train to the last step, from the newest checkpoint where there is one. For all processes.
 
     Args:
         model: on its device; changed in place.
-        train_dataset: to learn from.
-        eval_dataset: to measure the loss on.
-        collator: rows of both → batches.
+        data: to learn from and, perhaps, to judge by.
         run: how.
-        benchmark: further figures.
+        benchmark: further figures to judge by.
 
     Returns:
         the best checkpoint, or without evaluation the last.
 
     Raises:
+        InputError: a clip or a pair cannot be used.
         RunError: frozen weights changed.
         Terminated, KeyboardInterrupt: a signal ended the run; it is saved.
     """
     state = PartialState()
-    steps = total_steps(run, len(train_dataset), state.num_processes)
+    steps = total_steps(run, len(data.order), state.num_processes)
     start = checkpoints.newest(run.output / checkpoints.FOLDER)
     if start is not None and _is_done(start, steps, run):
         return checkpoints.best(start)
     if start is not None:
         model.load_weights(start)
-    metric = "eval_loss" if eval_dataset is not None else f"eval_{NANO}" if benchmark is not None else None
+    metric = _metric(data, benchmark)
     with ExitStack() as stack:
         callbacks: list[TrainerCallback] = [FrozenGuard(), StopEarly(run.early_stop)]
         if metric is not None:
@@ -216,22 +222,28 @@ def fit(
             if "tensorboard" in run.report_to:
                 callbacks.append(tensorboard(run.output / "tensorboard", first_step))
         trainer = AdapterTrainer(
+            data,
             model=model,
             args=training_arguments(run, steps, model, metric),
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            data_collator=collator,
             callbacks=callbacks,
             benchmark=benchmark,
         )
         trainer.pop_callback(PrinterCallback)  # it prints the log to stdout
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        with errors_of_workers():
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
         if trainer.state.global_step < steps:
             stop.leave(trainer.state.global_step)
     state.wait_for_everyone()
     last = checkpoints.newest(run.output / checkpoints.FOLDER)
     assert last is not None
     return checkpoints.best(last)
+
+
+def _metric(data: TrainingData, benchmark: Benchmark | None) -> str | None:
+    """The figure by which the best checkpoint is chosen; None without evaluation."""
+    if data.validation is not None:
+        return "eval_loss"
+    return None if benchmark is None else f"eval_{NANO}"
 
 
 def _is_done(last: Path, steps: int, run: RunConfig) -> bool:

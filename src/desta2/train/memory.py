@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,16 +30,28 @@ _TRAINED_BYTES = 16
 _LOGIT_BYTES = 12
 
 
-def estimate(
-    config: TrainConfig, blueprint: Blueprint, row_length: int, n_labels: int, devices: int = 1
-) -> dict[str, int | None]:
+@dataclass(frozen=True)
+class Row:
+    """The largest row of a batch.
+
+    Attributes:
+        positions: in the LLM, audio included.
+        labels: of them, those with a label.
+        windows: of audio.
+    """
+
+    positions: int
+    labels: int
+    windows: int
+
+
+def estimate(config: TrainConfig, blueprint: Blueprint, row: Row, devices: int = 1) -> dict[str, int | None]:
     """Bytes on each device in the largest step of a run.
 
     Args:
         config: the whole run.
         blueprint: its model without weights.
-        row_length: positions of a row of a batch, audio included.
-        n_labels: of them with a label.
+        row: what every row of the batch is taken to be.
         devices: that share the weights where `run.fsdp` is on; otherwise each holds all.
 
     Returns:
@@ -46,23 +59,23 @@ def estimate(
         `encoder_pass` (0 where taps are cached), `activations` (None: unknown) and `logits`.
     """
     rows, llm, whisper = config.run.batch_size, blueprint.llm, blueprint.whisper
-    kept = _kept_in_a_row(blueprint, row_length, config.run.bf16)
+    kept = _kept_in_a_row(blueprint, row, config.run.bf16)
     vocabulary = llm.get_output_embeddings().weight.shape[0]
     shares = devices if config.run.fsdp else 1
+    heard = 0 if config.data.cache_taps is True else rows * row.windows
     return {
         "llm": _llm_bytes(llm, config.model.quantization_config) // shares,
         "encoder": count(whisper) * whisper.dtype.itemsize // shares,
         "trained": _TRAINED_BYTES * (count(blueprint.adapter) + blueprint.lora_parameters) // shares,
-        "encoder_pass": 0 if config.data.cache_taps else rows * _encoder_pass_bytes(blueprint),
+        "encoder_pass": heard * _encoder_pass_bytes(blueprint),
         "activations": None if kept is None else rows * kept,
-        "logits": rows * n_labels * vocabulary * (llm.dtype.itemsize + _LOGIT_BYTES),
+        "logits": rows * row.labels * vocabulary * (llm.dtype.itemsize + _LOGIT_BYTES),
     }
 
 
-def tap_bytes(blueprint: Blueprint, itemsize: int) -> int:
-    """Bytes of all taps of a window of audio."""
-    whisper = blueprint.whisper.config
-    return len(blueprint.config.tap_layers) * whisper.max_source_positions * whisper.d_model * itemsize
+def tap_bytes(blueprint: Blueprint, frames: float, itemsize: int) -> float:
+    """Bytes of all taps of so many frames."""
+    return len(blueprint.config.tap_layers) * frames * blueprint.config.d_encoder * itemsize
 
 
 def _llm_bytes(llm: Any, quantization_config: Mapping[str, Any] | None) -> int:
@@ -86,24 +99,25 @@ def _llm_bytes(llm: Any, quantization_config: Mapping[str, Any] | None) -> int:
 def _encoder_pass_bytes(blueprint: Blueprint) -> int:
     """Of a window: the outputs of all layers, which live until the taps are taken, and the taps."""
     whisper, itemsize = blueprint.whisper.config, blueprint.whisper.dtype.itemsize
-    states = (whisper.encoder_layers + 1) * whisper.max_source_positions * whisper.d_model * itemsize
-    return states + tap_bytes(blueprint, itemsize)
+    states = whisper.encoder_layers + 1 + len(blueprint.config.tap_layers)
+    return states * blueprint.window_frames * whisper.d_model * itemsize
 
 
-def _kept_in_a_row(blueprint: Blueprint, row_length: int, bf16: bool) -> int | None:
-    """What autograd keeps of a row with one clip, in adapter and LLM."""
-    whisper, adapter, llm = blueprint.whisper.config, blueprint.adapter, blueprint.llm
+def _kept_in_a_row(blueprint: Blueprint, row: Row, bf16: bool) -> int | None:
+    """What autograd keeps of a row, in adapter and LLM."""
+    adapter, llm, config = blueprint.adapter, blueprint.llm, blueprint.config
     half = torch.bfloat16 if bf16 else torch.float32
-    shape = (len(blueprint.config.tap_layers), 1, whisper.max_source_positions, whisper.d_model)
+    shape = (len(config.tap_layers), row.windows, blueprint.window_frames, config.d_encoder)
     taps = torch.empty(shape, dtype=half, device="meta")
     adapter.calibrated = True
-    length = max(row_length, blueprint.config.n_queries)
-    text = torch.empty(1, length - blueprint.config.n_queries, blueprint.config.d_llm, device="meta")
+    audio = row.windows * config.n_queries
+    length = max(row.positions, audio)
+    text = torch.empty(1, length - audio, config.d_llm, device="meta")
     # Four dimensions: transformers takes such a mask as it is, and need not look into it.
     mask = torch.empty(1, 1, length, length, dtype=torch.bool, device="meta")
 
     def step() -> None:
-        embeds = torch.cat([adapter(taps), text], dim=1).to(llm.dtype)
+        embeds = torch.cat([adapter(taps).flatten(0, 1)[None], text], dim=1).to(llm.dtype)
         llm.base_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
 
     adapter.to(half)

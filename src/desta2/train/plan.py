@@ -7,7 +7,7 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,11 +18,10 @@ from desta2.train.blueprint import Blueprint, count
 from desta2.train.check import check_run
 from desta2.train.config import RunConfig, TrainConfig
 from desta2.train.lengths import Lengths, measure
-from desta2.train.memory import estimate, tap_bytes
+from desta2.train.memory import Row, estimate, tap_bytes
 
-# Positions and labels of a row for the estimate of memory where there are no pairs to look at.
-ASSUMED_ROW = 512
-ASSUMED_LABELS = 256
+ASSUMED = Row(positions=512, labels=256, windows=1)
+"""For the estimate of memory where there are no pairs to look at."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,9 @@ class Plan:
         parameters: by part: `adapter`, `lora`, `llm`, `encoder` (the whole Whisper).
         tap_layers: that the adapter reads.
         devices: that the batch is multiplied by.
-        pairs: to train on.
-        clips: different ones among them; with many pairs an upper limit.
+        pairs: to train on, without those that the run would leave out.
+        validation_pairs: to judge by.
+        clips: different ones among all of them.
         pairs_per_step: of all devices and accumulated batches.
         steps_per_epoch, epochs, steps: optimizer steps of a pass over the pairs, passes, and steps in all.
             Steps are of one size and go on across the end of a pass, so the first two may be fractions.
@@ -47,8 +47,9 @@ class Plan:
         tokens_from: "tokenizer", "characters" (an estimate), or None.
         memory_bytes: on each device, the sum of `memory`.
         memory: by part; see `memory.estimate`.
-        tap_cache_bytes: on disk, at most; 0 without cache.
-        tap_cache_bytes_per_clip: the same for a clip, also without cache.
+        tap_cache_bytes: on disk, for all clips; 0 without cache.
+        tap_cache_bytes_per_clip: the same for a clip, also without cache: the mean, or for one window where
+            the lengths of clips are not known.
         notes: what to know about these figures.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     tap_layers: list[int]
     devices: int
     pairs: int | None
+    validation_pairs: int | None
     clips: int | None
     pairs_per_step: int
     steps_per_epoch: float | None
@@ -97,19 +99,13 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
     blueprint = check_run(config)
     notes: list[str] = []
     lengths = _lengths(config, blueprint, notes)
-    per_step = step_size(config.run, devices)
-    epoch = None if lengths is None else lengths.pairs / per_step
-    steps = _steps(config.run, lengths, devices)
+    memory = _memory(config, blueprint, lengths, devices, notes)
     parameters = {
         "adapter": count(blueprint.adapter),
         "lora": blueprint.lora_parameters,
         "llm": count(blueprint.llm) - blueprint.lora_parameters,
         "encoder": count(blueprint.whisper),
     }
-    memory = _memory(config, blueprint, lengths, devices, notes)
-    mean = None if lengths is None else lengths.tokens_mean
-    per_clip = tap_bytes(blueprint, itemsize=2)
-    clips = None if lengths is None else lengths.clips
     return Plan(
         llm=config.model.llm,
         encoder=config.model.encoder,
@@ -118,38 +114,46 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
         parameters=parameters,
         tap_layers=list(blueprint.config.tap_layers),
         devices=devices,
-        pairs=None if lengths is None else lengths.pairs,
-        clips=clips,
-        pairs_per_step=per_step,
-        steps_per_epoch=None if epoch is None else round(epoch, 2),
-        epochs=_epochs(config.run, epoch),
-        steps=steps,
-        warmup_steps=None if steps is None else warmup_steps(config.run, steps),
-        tokens_per_pair=mean if mean is None else round(mean, 1),
-        longest_pair=None if lengths is None else lengths.tokens_longest,
-        tokens_per_step=_times(mean, per_step),
-        tokens_per_epoch=_times(mean, None if lengths is None else lengths.pairs),
-        tokens=_times(mean, None if steps is None else steps * per_step),
-        tokens_from=_tokens_from(lengths),
+        **_work(config.run, lengths, devices),
         memory_bytes=_sum(memory),
         memory=memory,
-        tap_cache_bytes=_times(per_clip, clips) if config.data.cache_taps else 0,
-        tap_cache_bytes_per_clip=per_clip,
+        **_cache(config, blueprint, lengths, notes),
         notes=notes,
     )
+
+
+def _work(run: RunConfig, lengths: Lengths | None, devices: int) -> dict[str, Any]:
+    """Pairs, steps and tokens."""
+    per_step = step_size(run, devices)
+    steps = _steps(run, lengths, devices)
+    visits, mean = (None, None) if lengths is None else (lengths.visits, lengths.tokens_mean)
+    return {
+        "pairs": None if lengths is None else lengths.pairs,
+        "validation_pairs": None if lengths is None else lengths.held_out,
+        "clips": None if lengths is None else lengths.clips,
+        "pairs_per_step": per_step,
+        "steps_per_epoch": None if visits is None else round(visits / per_step, 2),
+        "epochs": run.epochs if run.max_steps is None else _passes(run.max_steps * per_step, visits),
+        "steps": steps,
+        "warmup_steps": None if steps is None else warmup_steps(run, steps),
+        "tokens_per_pair": None if mean is None else round(mean, 1),
+        "longest_pair": None if lengths is None else lengths.tokens_longest,
+        "tokens_per_step": _times(mean, per_step),
+        "tokens_per_epoch": _times(mean, visits),
+        "tokens": _times(mean, None if steps is None else steps * per_step),
+        "tokens_from": _tokens_from(lengths),
+    }
 
 
 def _steps(run: RunConfig, lengths: Lengths | None, devices: int) -> int | None:
     """Optimizer steps of the run; None where the pairs would have to be counted for it."""
     if run.max_steps is None and lengths is None:
         return None
-    return total_steps(run, 0 if lengths is None else lengths.pairs, devices)
+    return total_steps(run, 0 if lengths is None else lengths.visits, devices)
 
 
-def _epochs(run: RunConfig, steps_per_epoch: float | None) -> float | None:
-    if run.max_steps is None:
-        return run.epochs
-    return None if not steps_per_epoch else round(run.max_steps / steps_per_epoch, 2)
+def _passes(pairs: int, visits: int | None) -> float | None:
+    return None if visits is None else round(pairs / visits, 2)
 
 
 def _times(one: float | None, many: float | None) -> int | None:
@@ -169,36 +173,68 @@ def _tokens_from(lengths: Lengths | None) -> str | None:
 
 def _lengths(config: TrainConfig, blueprint: Blueprint, notes: list[str]) -> Lengths | None:
     """What the pairs tell; where they are not there, a note says so: a plan needs none."""
-    if missing := [str(source) for source in config.data.train if not source.exists()]:
-        notes.append(f"data.train: {', '.join(missing)} is not there, so pairs and tokens are not known")
-        return None
-    found = measure(config.data.train, blueprint.tokenizer, blueprint.config)
-    if found is None:
-        notes.append("data.train names no pairs")
-        return None
-    if found.counted_in == "characters":
-        notes.append(
-            f"the tokenizer of {config.model.llm} is not at hand: tokens are estimated, 4 characters each"
-        )
-    if found.sampled < found.pairs:
-        notes.append(f"lengths are those of {found.sampled} of the pairs, clips an upper limit")
-    if found.without_transcript:
-        notes.append(
-            f"{found.without_transcript} clips have no transcript: Whisper will write it, and its tokens are "
-            "not counted"
-        )
+    data = config.data
+    for key, paths in (("train", [own.path for own in data.sets]), ("validation", data.validation_paths)):
+        if missing := [str(path) for path in paths if not path.exists()]:
+            notes.append(f"data.{key}: {', '.join(missing)} is not there, so pairs and tokens are not known")
+            return None
+    found = measure(config, blueprint.tokenizer, blueprint.config, blueprint.window_frames)
+    notes += _about_pairs(found, config, blueprint)
     return found
+
+
+def _about_pairs(found: Lengths, config: TrainConfig, blueprint: Blueprint) -> Iterator[str]:
+    """What to know of the pairs."""
+    if found.missing:
+        yield f"the audio of {found.missing} pairs is not here: a run would stop at it (data.missing=error)"
+    if found.left_out:
+        yield f"{found.left_out} pairs are left out: no audio, longer than data.max_tokens, or split in two"
+    if found.counted_in == "characters":
+        yield f"the tokenizer of {config.model.llm} is not at hand: tokens are estimated, 4 characters each"
+    if found.sampled < found.pairs:
+        yield f"lengths are those of {found.sampled} of the pairs"
+    if found.without_transcript:
+        yield (
+            f"{found.without_transcript} clips of {found.sampled} pairs have no transcript: Whisper will "
+            "write it, and its tokens are not counted"
+        )
+    context = blueprint.context
+    if context is not None and found.tokens_longest > context:
+        yield (
+            f"the longest pair takes {found.tokens_longest} tokens, and this LLM reads at most {context}: a "
+            f"run would stop at it; give data.max_tokens={context}"
+        )
+
+
+def _cache(
+    config: TrainConfig, blueprint: Blueprint, lengths: Lengths | None, notes: list[str]
+) -> dict[str, int | None]:
+    """Taps on disk."""
+    frames = None if lengths is None else lengths.frames_mean
+    per_clip = round(tap_bytes(blueprint, frames or blueprint.window_frames, itemsize=2))
+    data = config.data
+    total = 0 if not data.cache_taps else _times(per_clip, None if lengths is None else lengths.clips)
+    if total and total > data.cache_gb * 1e9:
+        notes.append(
+            f"the taps of all clips take {total / 1e9:.3g} GB, and data.cache_gb is {data.cache_gb:g}: clips "
+            "beyond that are encoded in every epoch"
+        )
+    return {"tap_cache_bytes": total, "tap_cache_bytes_per_clip": per_clip}
 
 
 def _memory(
     config: TrainConfig, blueprint: Blueprint, lengths: Lengths | None, devices: int, notes: list[str]
 ) -> dict[str, int | None]:
-    row, labels = ASSUMED_ROW, ASSUMED_LABELS
     if lengths is None:
-        notes.append(f"memory is for rows of {row} positions, {labels} of them with labels: an assumption")
+        row = ASSUMED
+        notes.append(
+            f"memory is for rows of {row.positions} positions, {row.labels} of them with labels: assumed"
+        )
     else:
-        row, labels = lengths.tokens_longest, lengths.labels_longest
-    memory = estimate(config, blueprint, row, labels, devices)
+        row = Row(lengths.tokens_longest, lengths.labels_longest, lengths.windows_most)
+    if config.run.fsdp and devices == 1:
+        notes.append("run.fsdp shares weights among several processes; say how many with --devices")
+    memory = estimate(config, blueprint, row, devices)
     if memory["activations"] is None:
         notes.append(
             "this LLM cannot be run without weights by this transformers: its activations are not known"

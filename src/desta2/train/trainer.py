@@ -6,12 +6,13 @@ that, such as caches, the others find done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from transformers import set_seed
 
-from desta2.errors import CheckpointError, ConfigError
+from desta2.errors import CheckpointError
 from desta2.model import lora
 from desta2.model.checkpoint import load_adapter
 from desta2.model.modelcard import CardFacts
@@ -20,13 +21,14 @@ from desta2.nano import base_id
 from desta2.train.benchmark import Benchmark, nano_benchmark
 from desta2.train.check import check_run
 from desta2.train.checkpoints import read_weights, step_of
-from desta2.train.collate import Collator
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
-from desta2.train.dataset import ClippedPair, Example, PairDataset, make_example, read_pairs
-from desta2.train.features import LiveFeatures, TapCache, write_transcripts
+from desta2.train.data import UNPACKED, open_data
 from desta2.train.fit import fit
+from desta2.train.pairset import Found, find_pairs
 from desta2.train.processes import join, place
 from desta2.train.selfgen import warn_if_not_self_generated
+
+log = logging.getLogger(__name__)
 
 
 def build_model(config: ModelConfig) -> Desta2Model:
@@ -72,26 +74,24 @@ def train(config: TrainConfig) -> Path:
     """
     run, output = config.run, config.run.output
     check_run(config)
-    pairs = read_pairs(config.data.train, config.data.audio_root)
-    if not pairs:
-        raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
-    processes = join(run)
+    processes = join(sharded=run.fsdp)
+    with processes.main_process_first():
+        found = find_pairs(config.data, output / UNPACKED)
     set_seed(run.seed)
     model = build_model(config.model)
-    place(model, run, processes.device)
-    clips = list(dict.fromkeys(clip for _, heard in pairs for clip, _ in heard))
+    place(model, processes.device, whole=not run.fsdp)
+    warn_if_not_self_generated(found.examples(), model.config)
+    output.mkdir(parents=True, exist_ok=True)
+    data = open_data(config, found, model, processes)
+    if model.config.standardise_taps and config.model.adapter is None:
+        model.adapter.calibrate(data.sample(model))
     with processes.main_process_first():
-        if processes.is_main_process:
-            warn_if_not_self_generated((pair for pair, _ in pairs), model.config)
-            output.mkdir(parents=True, exist_ok=True)
-        hear = TapCache(output, model, clips) if config.data.cache_taps else LiveFeatures(model, clips)
-        if model.config.standardise_taps and config.model.adapter is None:
-            model.adapter.calibrate(hear.sample())
-        examples = tokenise(pairs, model)
         benchmark = _benchmark(run)
-    trained = fit(model, PairDataset(examples, hear), None, Collator(hear.key), run, benchmark)
+    trained = fit(model, data, run, benchmark)
+    if data.skips is not None and (skipped := data.skips.count()):
+        log.warning("%d pairs or clips were skipped, as their audio is broken: %s", skipped, data.skips.path)
     if processes.is_main_process:
-        card = _card(config, pairs, len(clips), processes.num_processes, step_of(trained))
+        card = _card(config, found, len(data.train), processes.num_processes, step_of(trained))
         model.save_pretrained(output / "model", state_dict=read_weights(trained), card=card)
     processes.wait_for_everyone()
     return output / "model"
@@ -101,20 +101,18 @@ def _benchmark(run: RunConfig) -> Benchmark | None:
     return nano_benchmark(run.output / "evaluation", run.evaluate_clips) if run.evaluate else None
 
 
-def _card(
-    config: TrainConfig, pairs: Sequence[ClippedPair], n_clips: int, processes: int, steps: int
-) -> CardFacts:
+def _card(config: TrainConfig, found: Found, n_pairs: int, processes: int, steps: int) -> CardFacts:
     """What the model card says of a run."""
-    run, files = config.run, ", ".join(f"`{path.name}`" for path in config.data.train)
-    sources = [f"`{llm}`" for llm in sorted({pair.provenance.llm for pair, _ in pairs})]
-    prompts = [f"“{prompt}”" for prompt in sorted({pair.provenance.prompt for pair, _ in pairs})]
+    run, files = config.run, ", ".join(f"`{own.path.name}`" for own in config.data.sets)
+    sources = [f"`{llm}`" for llm in _different(pair.provenance.llm for pair, _ in found.kinds)]
+    prompts = [f"“{prompt}”" for prompt in _different(pair.provenance.prompt for pair, _ in found.kinds)]
     step = f"{run.batch_size} × {run.gradient_accumulation}" + (f" × {processes}" if processes > 1 else "")
     start = (
         "a fresh adapter" if config.model.adapter is None else f"the adapter `{config.model.adapter.name}`"
     )
     return CardFacts(
         training=[
-            f"{len(pairs):,} pairs about {n_clips:,} clips, from {files}.",
+            f"{n_pairs:,} pairs about {found.n_clips:,} clips, from {files}.",
             f"Responses by {_few(sources)} to {_few(prompts)}.",
             f"{steps:,} steps from {start}, {step} pairs a step, learning rate {run.learning_rate:g}, "
             f"seed {run.seed}.",
@@ -126,13 +124,5 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
-def tokenise(pairs: Sequence[ClippedPair], model: Desta2Model) -> list[Example]:
-    """Examples of pairs; Whisper writes the transcripts that are missing."""
-    assert model.processor is not None
-    silent = dict.fromkeys(clip for _, clips in pairs for clip, text in clips if text is None)
-    written = write_transcripts(model, list(silent)) if silent else {}
-    examples = []
-    for pair, clips in pairs:
-        transcripts = [written[clip] if text is None else text for clip, text in clips]
-        examples.append(make_example(pair, [clip for clip, _ in clips], transcripts, model.processor))
-    return examples
+def _different(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))
