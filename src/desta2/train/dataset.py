@@ -21,7 +21,7 @@ from desta2.records import Clip, Pair, resolve_audio
 if TYPE_CHECKING:
     from desta2.model.processing import Desta2Processor
     from desta2.train.disturb import Disturbance
-    from desta2.train.features import Ears
+    from desta2.train.ears import Ears
     from desta2.train.pairset import PairList
     from desta2.train.skips import Skips
 
