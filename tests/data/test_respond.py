@@ -309,8 +309,8 @@ def test_paths_are_true_from_where_the_pairs_lie(tmp_path, seeds, out):
         assert transcript == TEXTS[number]
 
 
-def test_cuts_and_missing_transcripts_are_kept(tmp_path):
-    cut = make_seed(0, "hello", start=0.5, end=1.25)
+def test_cuts_speakers_and_missing_transcripts_are_kept(tmp_path):
+    cut = make_seed(0, "hello", start=0.5, end=1.25, speaker="p225")
     unknown = make_seed(1, "x").model_copy(update={"text": None})
     write_records(tmp_path / "seeds.jsonl", [cut, unknown])
     respond(
@@ -318,7 +318,7 @@ def test_cuts_and_missing_transcripts_are_kept(tmp_path):
     )
     first, second = pairs_of(tmp_path / "pairs.jsonl")
     assert first.messages[0]["audios"] == [
-        {"audio": "audio/0.wav", "text": "hello", "start": 0.5, "end": 1.25}
+        {"audio": "audio/0.wav", "text": "hello", "start": 0.5, "end": 1.25, "speaker": "p225"}
     ]
     assert second.messages[0]["audios"] == [{"audio": "audio/1.wav", "text": None}]
     assert first.messages[0]["content"] == "<|AUDIO|>\nWho speaks?"

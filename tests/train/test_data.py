@@ -74,8 +74,8 @@ def test_losses_do_not_depend_on_how_a_step_is_divided(config):
         data = {"group_by_length": True, "transcript_dropout": 0.5, "cache_taps": True}
         run = config(
             name,
-            {"adapter_dropout": 0.0},
-            data,
+            model={"adapter_dropout": 0.0},
+            data=data,
             batch_size=size,
             gradient_accumulation=accumulation,
             max_steps=5,
@@ -162,8 +162,8 @@ def test_pairs_that_are_too_long_are_left_out_whole(config, tmp_path, pairs, mak
         opened(less, tmp_path, model)
 
 
-def test_what_is_held_out_is_not_disturbed(config, tmp_path):
-    run = config(data={"validation": 0.5, "transcript_dropout": 1.0})
+def test_what_is_held_out_is_not_disturbed(config, tmp_path, pairs):
+    run = config(data={"validation": 0.5, "audio_root": pairs.parent, "transcript_dropout": 1.0})
     data = opened(run, tmp_path)
     held, learned = data.validation[0][0], data.train[0][0]
     tokenizer = data.ears._processor.tokenizer
@@ -181,7 +181,7 @@ def test_features_ahead(config, monkeypatch):
     monkeypatch.setattr("desta2.model.modeling.Desta2Model.encode", lambda *_: pytest.fail("encoded"))
     train(run)
     with pytest.raises(ConfigError, match=r"data\.cache_taps is false, so this run keeps no taps"):
-        features(config())
+        features(config(data={"cache_taps": False}))
 
 
 def test_processes_of_a_run_begin_at_different_places(config, monkeypatch):
@@ -208,8 +208,8 @@ def test_limits_that_do_not_go_together(config, tmp_path):
         opened(shared, tmp_path)
 
 
-def test_the_loss_on_held_out_pairs_chooses_the_model(config):
-    run = config(data={"validation": 0.3}, save_steps=2, max_steps=6)
+def test_the_loss_on_held_out_pairs_chooses_the_model(config, pairs):
+    run = config(data={"validation": 0.5, "audio_root": pairs.parent}, save_steps=2, max_steps=6)
     output = train(run).parent
     log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     judged = {entry["step"]: entry["eval_loss"] for entry in log if "eval_loss" in entry}
@@ -229,7 +229,9 @@ def test_broken_audio_is_one_line_wherever_it_is_found(
     run = config(model={"standardise_taps": False}, data=data, workers=workers)
     with pytest.raises(AudioError, match=r"^[^\n]*broken\.wav: [^\n]*$"):
         train(run)
-    skipping = config("skipping", {"standardise_taps": False}, {**data, "missing": "skip"}, workers=workers)
+    skipping = config(
+        "skipping", model={"standardise_taps": False}, data={**data, "missing": "skip"}, workers=workers
+    )
     output = train(skipping).parent
     [note] = [json.loads(line) for line in (output / "skipped.jsonl").read_text().splitlines()]
     assert note["skipped"] == f"pair 2 of {tmp_path}/p.jsonl" and "broken.wav" in note["reason"]

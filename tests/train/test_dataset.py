@@ -290,6 +290,22 @@ def test_an_audio_marker_in_a_response_is_text(tmp_path, model, dataset, make_pa
     assert torch.isfinite(model(**batch).loss)
 
 
+def test_a_second_visit_gives_the_same_without_tokenising(
+    tmp_path, model, dataset, make_pair, write_clip, monkeypatch
+):
+    write_clip(tmp_path / "a.wav", 1)
+    write_clip(tmp_path / "b.wav", 2)
+    data = dataset(model, make_pair("a", "a.wav", "b.wav"), make_pair("b", "b.wav"))
+    monkeypatch.setattr("desta2.train.dataset._TOKENS_KEPT", 10)
+    small = dataset(model, make_pair("a", "a.wav", "b.wav"), make_pair("b", "b.wav"))
+    first = [data[i][0] for i in range(2)]
+    assert [small[i][0] for i in range(2)] == first
+    monkeypatch.setattr("desta2.train.dataset.make_example", lambda *_: pytest.fail("tokenised"))
+    assert [data[i][0] for i in (2, 3)] == first
+    with pytest.raises(pytest.fail.Exception, match="tokenised"):  # there was no room
+        small[2]
+
+
 def test_a_pair_beyond_the_context_of_the_llm(tmp_path, model, dataset, make_pair, write_clip):
     write_clip(tmp_path / "a.wav", 1)
     whole = len(dataset(model, make_pair("a", "a.wav"))[0][0].input_ids)

@@ -131,6 +131,26 @@ def test_without_speakers_a_file_is_on_one_side(tmp_path, found, touch, make_pai
     assert "left out: pair 'both': their clips are on both sides of the validation split" in caplog.text
 
 
+def test_the_split_stays_when_a_corpus_moves(tmp_path, found, touch, make_pair):
+    rows = [make_pair(str(i), f"{i}.wav") for i in range(30)]
+    sides = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        touch(*(f"{name}/{i}.wav" for i in range(30)))
+        result = found(write(tmp_path / "p.jsonl", rows), validation=0.3, audio_root=tmp_path / name)
+        sides.append([pair.id for pair, _ in result.validation])
+    assert sides[0] == sides[1] and 0 < len(sides[0]) < 30
+
+
+def test_a_fraction_that_holds_out_nothing(tmp_path, found, touch, make_pair):
+    touch("a.wav")
+    path = write(tmp_path / "p.jsonl", [make_pair("a", "a.wav")])
+    with pytest.raises(
+        ConfigError, match=r"^data\.validation holds out none of 1 pairs; give a larger fraction"
+    ):
+        found(path, validation=1e-9)
+
+
 @settings(max_examples=30)
 @given(st.text(), st.floats(0.01, 0.99))
 def test_who_is_held_out_stays_so_when_more_are(group, fraction):

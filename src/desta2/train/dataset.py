@@ -8,6 +8,7 @@ Responses are never cut.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +22,12 @@ from desta2.records import Clip, Pair, resolve_audio
 if TYPE_CHECKING:
     from desta2.model.processing import Desta2Processor
     from desta2.train.disturb import Disturbance
-    from desta2.train.features import Ears
+    from desta2.train.ears import Ears
     from desta2.train.pairset import PairList
     from desta2.train.skips import Skips
 
 IGNORED = -100
+_TOKENS_KEPT = 16_000_000  # by each process: 64 MB, some 60,000 pairs
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,26 @@ def make_example(
     )
 
 
+class _Tokens:
+    """Tokens of pairs that do not change, to spare some milliseconds at their next visit; those that fit."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[array[int], int, list[int]]] = {}  # ids, length of the prompt, slots
+        self._room = _TOKENS_KEPT
+
+    def get(self, number: int, pair: Pair, clips: list[ClipRef]) -> Example | None:
+        if number not in self._kept:
+            return None
+        ids, start, slots = self._kept[number]
+        return Example(pair.id, ids.tolist(), [IGNORED] * start + ids[start:].tolist(), slots, clips)
+
+    def put(self, number: int, example: Example) -> None:
+        if len(example.input_ids) <= self._room:
+            self._room -= len(example.input_ids)
+            start = example.labels.count(IGNORED)
+            self._kept[number] = array("i", example.input_ids), start, example.slots
+
+
 class PairDataset:
     """Pairs as examples with what the model hears, for torch's DataLoader.
 
@@ -189,6 +211,7 @@ class PairDataset:
         self._disturb = disturb
         self._skips = skips
         self._longest = longest
+        self._tokens = _Tokens()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -213,15 +236,9 @@ class PairDataset:
     def _row(self, number: int, visit: int) -> tuple[Example, list[Any]]:
         pair, clips = self.pairs[number]
         heard = [self._ears(clip, text) for clip, text in clips]
-        texts = [own.texts for own in heard]
-        if self._disturb is not None:
-            texts = self._disturb(texts, pair.response, number, visit)
-        example = make_example(pair, [clip for clip, _ in clips], texts, self._processor)
-        if self._longest is not None and len(example.input_ids) > self._longest:
-            raise InputError(
-                f"pair {pair.id!r} takes {len(example.input_ids)} tokens, but this LLM reads at most "
-                f"{self._longest}; give data.max_tokens={self._longest} to leave such pairs out, whole"
-            )
+        example = self._example(
+            number, visit, pair, [clip for clip, _ in clips], [own.texts for own in heard]
+        )
         unheard, frames = [], [length for own in heard for length in own.frames]
         first = 0
         for own in heard:
@@ -230,3 +247,21 @@ class PairDataset:
             first += len(own.windows)
         told = replace(example, frames=frames if self._ears.tells_frames else [], unheard=unheard)
         return told, [window for own in heard for window in own.windows]
+
+    def _example(
+        self, number: int, visit: int, pair: Pair, clips: list[ClipRef], texts: Sequence[Sequence[str]]
+    ) -> Example:
+        if self._disturb is None:
+            if (kept := self._tokens.get(number, pair, clips)) is not None:
+                return kept
+        else:
+            texts = self._disturb(texts, pair.response, number, visit)
+        example = make_example(pair, clips, texts, self._processor)
+        if self._longest is not None and len(example.input_ids) > self._longest:
+            raise InputError(
+                f"pair {pair.id!r} takes {len(example.input_ids)} tokens, but this LLM reads at most "
+                f"{self._longest}; give data.max_tokens={self._longest} to leave such pairs out, whole"
+            )
+        if self._disturb is None:
+            self._tokens.put(number, example)
+        return example

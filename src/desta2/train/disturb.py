@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from desta2.model.hearing import spread
 
 if TYPE_CHECKING:
-    from desta2.train.features import Ears
+    from desta2.train.ears import Ears
     from desta2.train.pairset import PairList
 
 _TRIES = 8

@@ -28,7 +28,7 @@ from desta2.train.benchmark import NANO, Benchmark
 from desta2.train.callbacks import Evaluated, Shown, tensorboard
 from desta2.train.config import RunConfig
 from desta2.train.data import TrainingData
-from desta2.train.dataset import IGNORED, PairDataset
+from desta2.train.dataset import IGNORED
 from desta2.train.frozen import FrozenGuard
 from desta2.train.order import Passes
 from desta2.train.stopping import Stop, StopEarly, is_out_of_patience
@@ -146,12 +146,12 @@ class AdapterTrainer(Trainer):
         return figures
 
     @torch.no_grad()
-    def _loss_of(self, dataset: PairDataset) -> float:
+    def _loss_of(self, dataset: Any) -> float:
         """Mean over all labels of a dataset, which the processes divide among them."""
         arguments = self.args
         size = arguments.per_device_train_batch_size
         rounds = list(_rounds(len(dataset), size, arguments.process_index, arguments.world_size))
-        loader = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_sampler=[rows for rows, _ in rounds],
             collate_fn=self.data_collator,

@@ -163,6 +163,10 @@ class _Pass:
         if given:
             validation = self._list(given, [1.0] * len(given))
             self._read(validation, None, 0.0, learned=False)
+        if validation is not None and not len(validation):
+            raise ConfigError(
+                f"data.validation holds out none of {len(train)} pairs; give a larger fraction, or files"
+            )
         for reason, count in self._left_out.items():
             logger.warning("left out: %d pairs: %s", count, reason)
         kinds = [(pair, self._counts[key]) for key, pair in self._kinds.items()]
@@ -180,7 +184,8 @@ class _Pass:
                 clips = self._clips_of(pair, files, published)
                 if clips is None:
                     continue
-                sides = {in_validation(group, fraction) for group in _groups(pair, clips)}
+                groups = _groups(pair, clips, self._config.audio_root)
+                sides = {in_validation(group, fraction) for group in groups}
                 if len(sides) == 2:
                     self._leave_out(pair, "their clips are on both sides of the validation split")
                     continue
@@ -236,11 +241,20 @@ def in_validation(group: str, fraction: float) -> bool:
     return int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest()) < fraction * 2**64
 
 
-def _groups(pair: Pair, clips: Sequence[tuple[ClipRef, str | None]]) -> set[str]:
-    """What must not be on both sides: the speakers, where the pair or its clips name them, or the files."""
+def _groups(pair: Pair, clips: Sequence[tuple[ClipRef, str | None]], audio_root: Path | None) -> set[str]:
+    """What must not be on both sides: the speakers, where the pair or its clips name them, or the files.
+
+    A file below `audio_root` is known by its path from there, so that the split stays when a corpus moves.
+    """
     entries = [entry for message in pair.messages for entry in message.get("audios") or []]
     speaker = (pair.model_extra or {}).get("speaker")
     return {
-        str(entry.get("speaker") or speaker or Path(clip.path).resolve())
+        str(entry.get("speaker") or speaker or _known_as(Path(clip.path).resolve(), audio_root))
         for entry, (clip, _) in zip(entries, clips, strict=True)
     }
+
+
+def _known_as(file: Path, audio_root: Path | None) -> str:
+    if audio_root is not None and file.is_relative_to(root := audio_root.resolve()):
+        return file.relative_to(root).as_posix()
+    return str(file)
