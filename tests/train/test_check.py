@@ -92,6 +92,11 @@ def test_an_adapter_to_start_from(plain, bases, make_model, tmp_path, request):
     other = r"its tap_layers is \[0, 1, 2, 3\], and model\.tap_layers is \[-1, 0, 2, 3\]$"
     with pytest.raises(CheckpointError, match=other):
         check_run(plain(model={"adapter": start, "tap_layers": [-1, 0, 2, 3]}))
+    (start / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"start/config\.json cannot be read"):
+        check_run(plain(model={"adapter": start}))
+    (start / "config.json").unlink()  # the weights alone will do
+    check_run(plain(model={"adapter": start}))
     (start / "adapter.safetensors").write_bytes(b"half")
     with pytest.raises(CheckpointError, match=r"adapter\.safetensors cannot be read"):
         check_run(plain(model={"adapter": start}))

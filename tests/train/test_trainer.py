@@ -190,7 +190,7 @@ def test_training_starts_from_an_adapter(config, whole, tmp_path):
     save_file(start, tmp_path / "adapter.safetensors")
     run = config("second", model={"adapter": tmp_path}, max_steps=1, learning_rate=1e-12)
     assert_same(adapter_of(train(run)), start, tolerance=1e-7)
-    wrong = r"does not fit its configuration.*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
+    wrong = r"does not fit this run's model: .*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("third", model={"adapter": tmp_path, "n_queries": 4}))
 
@@ -251,7 +251,7 @@ def test_training_goes_on_from_an_adapter_and_its_lora(config, with_lora, whole)
         CheckpointError, match=r"model was trained with LoRA weights on the LLM; give model\.lora"
     ):
         train(config("off", model={"adapter": with_lora / "model"}))
-    wrong = r"does not fit its configuration: .*has shape \(2, 24\), expected \(4, 24\)"
+    wrong = r"does not fit this run's model: .*has shape \(2, 24\), expected \(4, 24\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("other", model={**options, "lora": {"r": 4}}))
 

@@ -196,13 +196,22 @@ def _differences(folder: Path, blueprint: Blueprint) -> list[str]:
     problems = key_problems(_shapes(folder / ADAPTER_FILE), blueprint.adapter.state_dict())
     if blueprint.config.lora is not None and (folder / lora.WEIGHTS_FILE).is_file():
         problems += key_problems(_shapes(folder / lora.WEIGHTS_FILE), lora.weights(blueprint.llm))
-    trained: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):  # the weights alone will do
-        trained = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    trained = _configuration(folder / CONFIG_FILE)
     for key in _HEARD:
         if key in trained and trained[key] != (given := getattr(blueprint.config, key)):
             problems.append(f"its {key} is {trained[key]}, and model.{key} is {given}")
     return problems
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    """The keys of a model folder's configuration; none where it has only weights."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
 
 
 def _shapes(file: Path) -> dict[str, Tensor]:
