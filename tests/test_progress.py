@@ -52,6 +52,17 @@ def test_lines_keep_their_pace_and_carry_the_note(capsys, monkeypatch):
     ]
 
 
+def test_what_an_earlier_run_did_says_nothing_about_the_speed_of_this_one(capsys, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with Progress(100, "training", line_every=5, done=90) as progress:
+        progress.move_to(90)
+        now = 6.0
+        progress.move_to(92)
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first == "training: 92/100 (92 %), about 0:24 left"
+
+
 def test_move_to_sets_and_advance_adds(capsys):
     with Progress(10, "asking") as progress:
         progress.move_to(4)

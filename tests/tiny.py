@@ -24,6 +24,7 @@ from transformers import (
 from desta2.model import Desta2Model
 from desta2.model.memory import Memory
 
+SMALL_ADAPTER = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32}
 LINES = [
     "What can you hear from the audio? Describe the speaker and the words.",
     "The quick brown fox says hello. Is the voice loud or quiet? Answer in capitals.",

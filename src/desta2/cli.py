@@ -26,11 +26,13 @@ from desta2.commands.corpus import corpus
 from desta2.commands.data import annotate, seed
 from desta2.commands.demo import demo
 from desta2.commands.evaluate import evaluate
-from desta2.commands.model import chat, train
+from desta2.commands.features import features
+from desta2.commands.model import chat
 from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
 from desta2.commands.scale import app as scale
 from desta2.commands.score import app as score
+from desta2.commands.train import train
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130
@@ -69,7 +71,21 @@ def _desta2(
         typer.echo(context.get_help())
 
 
-for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, train, evaluate, chat, convert):
+for _verb in (
+    demo,
+    corpus,
+    augment,
+    annotate,
+    seed,
+    respond,
+    check,
+    build,
+    features,
+    train,
+    evaluate,
+    chat,
+    convert,
+):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 app.add_typer(scale, name="scale")

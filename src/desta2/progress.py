@@ -52,15 +52,18 @@ class Progress:
         total: units of work, or None where it is not known.
         description: what is being done, a few words.
         line_every: seconds between two plain lines, where stderr is not a terminal.
+        done: units that an earlier run did; they say nothing about the speed of this one.
     """
 
-    def __init__(self, total: int | None, description: str, *, line_every: float = LINE_EVERY) -> None:
-        self._done = 0
+    def __init__(
+        self, total: int | None, description: str, *, line_every: float = LINE_EVERY, done: int = 0
+    ) -> None:
+        self._done = done
         self._view: _Bar | _Lines
         if stderr_console().is_terminal:
-            self._view = _Bar(total, description)
+            self._view = _Bar(total, description, done)
         else:
-            self._view = _Lines(total, description, line_every)
+            self._view = _Lines(total, description, line_every, done)
 
     def __enter__(self) -> Progress:
         self._view.start()
@@ -84,7 +87,7 @@ class Progress:
 class _Bar:
     """One bar on the terminal."""
 
-    def __init__(self, total: int | None, description: str) -> None:
+    def __init__(self, total: int | None, description: str, done: int) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -103,7 +106,7 @@ class _Bar:
             TextColumn("{task.fields[note]}", markup=False),
             console=stderr_console(),
         )
-        self._task = self._rich.add_task(description, start=False, total=total, note="")
+        self._task = self._rich.add_task(description, start=False, total=total, completed=done, note="")
 
     def start(self) -> None:
         self._rich.start_task(self._task)
@@ -121,11 +124,12 @@ class _Bar:
 class _Lines:
     """Plain lines: one after `line_every` seconds at the soonest, and one at the end."""
 
-    def __init__(self, total: int | None, description: str, line_every: float) -> None:
+    def __init__(self, total: int | None, description: str, line_every: float, done: int) -> None:
         self._total = total
+        self._before = done
         self._description = description
         self._line_every = line_every
-        self._done = 0
+        self._done = done
         self._note = ""
 
     def start(self) -> None:
@@ -145,9 +149,10 @@ class _Lines:
         self._write(f"done in {took}" if finished else f"stopped after {took}")
 
     def _remaining(self, elapsed: float) -> str:
-        if self._total is None or not self._done:
+        here = self._done - self._before
+        if self._total is None or here <= 0:
             return f"{clock(elapsed)} so far"
-        left = elapsed / self._done * max(0, self._total - self._done)
+        left = elapsed / here * max(0, self._total - self._done)
         return f"about {clock(left)} left"
 
     def _write(self, state: str) -> None:

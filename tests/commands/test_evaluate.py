@@ -39,7 +39,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch):
-    monkeypatch.setattr(run, "_MAX_NEW_TOKENS", 3)
+    monkeypatch.setattr(run, "MAX_NEW_TOKENS", 3)
 
 
 def assert_score(score):

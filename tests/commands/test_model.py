@@ -1,4 +1,4 @@
-"""The verbs train and chat."""
+"""The verbs train, features and chat."""
 
 import json
 import subprocess
@@ -65,6 +65,20 @@ def test_train(tmp_path, run_file, result, cli, monkeypatch):
 def test_mistakes_in_training(tmp_path, run_file, mistake, monkeypatch, argv, line):
     monkeypatch.chdir(tmp_path)
     assert line in mistake("train", *argv)
+
+
+# Features
+
+
+def test_features(tmp_path, run_file, result, cli, mistake, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "data.cache_taps is false" in mistake("features", "run.yaml")
+    first = result("features", "run.yaml", "data.cache_taps=true")
+    assert {key: first[key] for key in ("clips", "heard", "folder")} == {
+        "clips": 2, "heard": 2, "folder": "out/taps",
+    }  # fmt: skip
+    code, out, _ = cli("features", "run.yaml", "data.cache_taps=first_epoch")
+    assert (code, out) == (0, "out/taps: 2 clips, 0 heard now, 0.00 GB\n")
 
 
 # Chat

@@ -16,7 +16,8 @@ from desta2.data.respond import Asking, respond
 from desta2.errors import InputError, RecordError
 from desta2.model.configuration import DEFAULT_SYSTEM_PROMPT
 from desta2.records import Pair, Seed, read_records, write_records
-from desta2.train.dataset import read_pairs
+from desta2.train.config import DataConfig
+from desta2.train.pairset import find_pairs
 
 TEXTS = [
     "hello",
@@ -299,7 +300,7 @@ def test_pairs_are_desta25_conversations_with_full_provenance(tmp_path, seeds, l
 @pytest.mark.parametrize("out", ["pairs", "deep/er/pairs", "pairs.jsonl", "data/pairs", "data/pairs.jsonl"])
 def test_paths_are_true_from_where_the_pairs_lie(tmp_path, seeds, out):
     respond(seeds, tmp_path / out, Scripted())
-    found = read_pairs([tmp_path / out], None)
+    found = find_pairs(DataConfig(train=[tmp_path / out]), tmp_path / "unpacked").train
     assert len(found) == len(TEXTS)
     for pair, [(clip, transcript)] in found:
         number = int(pair.id.removeprefix("clip-"))
@@ -308,8 +309,8 @@ def test_paths_are_true_from_where_the_pairs_lie(tmp_path, seeds, out):
         assert transcript == TEXTS[number]
 
 
-def test_cuts_and_missing_transcripts_are_kept(tmp_path):
-    cut = make_seed(0, "hello", start=0.5, end=1.25)
+def test_cuts_speakers_and_missing_transcripts_are_kept(tmp_path):
+    cut = make_seed(0, "hello", start=0.5, end=1.25, speaker="p225")
     unknown = make_seed(1, "x").model_copy(update={"text": None})
     write_records(tmp_path / "seeds.jsonl", [cut, unknown])
     respond(
@@ -317,7 +318,7 @@ def test_cuts_and_missing_transcripts_are_kept(tmp_path):
     )
     first, second = pairs_of(tmp_path / "pairs.jsonl")
     assert first.messages[0]["audios"] == [
-        {"audio": "audio/0.wav", "text": "hello", "start": 0.5, "end": 1.25}
+        {"audio": "audio/0.wav", "text": "hello", "start": 0.5, "end": 1.25, "speaker": "p225"}
     ]
     assert second.messages[0]["audios"] == [{"audio": "audio/1.wav", "text": None}]
     assert first.messages[0]["content"] == "<|AUDIO|>\nWho speaks?"

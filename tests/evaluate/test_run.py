@@ -47,7 +47,7 @@ def manifest(tmp_path_factory):
 def small_parts(monkeypatch):
     """Two clips at a time and short answers."""
     monkeypatch.setattr(run, "_CLIPS", 2)
-    monkeypatch.setattr(run, "_MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(run, "MAX_NEW_TOKENS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def whole(tmp_path_factory, manifest, model):
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_CLIPS", 2)
-        patch.setattr(run, "_MAX_NEW_TOKENS", 4)
+        patch.setattr(run, "MAX_NEW_TOKENS", 4)
         run_nano(model, manifest, folder)
     return contents(folder)
 

@@ -9,7 +9,7 @@ from desta2.errors import ConfigError
 from desta2.model.configuration import Desta2Config
 from desta2.nano.demo import DemoSize
 from desta2.nano.recipe import adapter_config
-from desta2.train.config import LoraOptions, TrainConfig
+from desta2.train.config import DataConfig, LoraOptions, TrainConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LEAST = {
@@ -44,12 +44,33 @@ def test_defaults_are_the_papers():
         ("model.lora.r=0", "wrong value for 'model.lora.r' in override 'model.lora.r=0': given 0 (int), expected greater"),
         ("model.dtype=half", "expected 'float32', 'bfloat16' or 'float16'"),
         ("data.train=[]", "wrong value for 'data.train'"),
+        ("data.train=[{path: a, wieght: 2}]", "wieght' in override"),
+        ("data.train=[{path: a, weight: 0}]", "given 0 (int), expected greater than 0"),
+        ("data.missing=ignore", "wrong value for 'data.missing' in override 'data.missing=ignore': given 'ignore' (str), expected 'error' or 'skip'"),
+        ("data.validation=1.5", "expected less than 1"),
+        ("data.cache_taps=later", "expected 'first_epoch'"),
+        ("data.cache_gb=0", "expected greater than 0"),
+        ("data.transcript_dropout=1.1", "expected less than or equal to 1"),
+        ("data.max_token=9", "did you mean 'data.max_tokens'?"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(override, line):
     with pytest.raises(ConfigError) as caught:
         load_config(RECIPES / "nano.yaml", TrainConfig, [override])
     assert line in str(caught.value)
+
+
+def test_sets_and_what_is_held_out():
+    def data(**keys):
+        return DataConfig.model_validate({"train": ["a"], **keys})
+
+    sets = data(train=["a", {"path": "b", "weight": 0.5}]).sets
+    assert [(str(own.path), own.weight) for own in sets] == [("a", 1.0), ("b", 0.5)]
+    assert (data(validation=0.1).validation_fraction, data(validation=0.1).validation_paths) == (0.1, [])
+    for given in ("b", ["b"]):
+        held = data(validation=given)
+        assert (held.validation_fraction, held.validation_paths) == (0.0, [Path("b")])
+    assert (data().validation_fraction, data().validation_paths) == (0.0, [])
 
 
 def test_how_the_llm_is_loaded_and_changed():

@@ -14,53 +14,14 @@ from transformers import AutoModelForCausalLM
 from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
 from desta2.model import Desta2Model, lora
 from desta2.train import trainer
+from desta2.train.callbacks import Shown
 from desta2.train.collate import Collator
 from desta2.train.config import TrainConfig
-from desta2.train.dataset import read_pairs
-from desta2.train.features import clip_features
-from desta2.train.trainer import AdapterTrainer, build_model, tokenise, train
-
-
-@pytest.fixture(scope="module")
-def make_config(bases, pairs):
-    """`config(output, model={…}, data={…}, **run)`: a run of ten steps, three to an epoch."""
-
-    def make(output, model=None, data=None, **run):
-        small = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32, "standardise_taps": True}
-        return TrainConfig.model_validate(
-            {
-                "model": {"llm": str(bases / "llm"), "encoder": str(bases / "whisper"), **small, **(model or {})},
-                "data": {"train": [pairs], "cache_taps": True, **(data or {})},
-                "run": {
-                    "output": output, "max_steps": 10, "batch_size": 3, "learning_rate": 3e-3,
-                    "log_steps": 1, "save_steps": 4, **run,
-                },
-            }
-        )  # fmt: skip
-
-    return make
-
-
-@pytest.fixture
-def config(make_config, tmp_path):
-    """`make_config` with outputs in a folder of the test's own."""
-    return lambda output="out", **options: make_config(tmp_path / output, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(make_config, tmp_path_factory):
-    """Output folder of a run that nothing disturbed."""
-    return train(make_config(tmp_path_factory.mktemp("whole") / "out")).parent
-
-
-@pytest.fixture
-def built(monkeypatch):
-    """The models that training builds."""
-    models = []
-    monkeypatch.setattr(
-        trainer, "build_model", lambda config: models.append(build_model(config)) or models[-1]
-    )
-    return models
+from desta2.train.data import open_data
+from desta2.train.fit import AdapterTrainer
+from desta2.train.pairset import find_pairs
+from desta2.train.processes import join
+from desta2.train.trainer import build_model, train
 
 
 def adapter_of(folder):
@@ -85,14 +46,14 @@ def digests(folder):
 
 def kill_at(monkeypatch, step):
     """The process dies in the step after a number of steps, as Ctrl-C or a kill would have it."""
-    on_step_end = trainer._Shown.on_step_end
+    on_step_end = Shown.on_step_end
 
     def killed(self, args, state, control, **rest):
         on_step_end(self, args, state, control, **rest)
         if state.global_step == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer._Shown, "on_step_end", killed)
+    monkeypatch.setattr(Shown, "on_step_end", killed)
 
 
 def test_training_learns_and_touches_the_adapter_alone(bases, pairs, config, built, clips, capsys):
@@ -203,10 +164,10 @@ def test_accumulated_batches_are_one_batch(config):
 
 
 def test_epochs_are_whole_passes(config):
-    """Eight pairs by five are two steps: three passes are six, though there are five batches in 24 pairs."""
+    """Three passes over eight pairs, five at a time: five steps, the last of which begins a fourth pass."""
     run = config(max_steps=None, epochs=3, batch_size=5)
     train(run)
-    assert [entry["step"] for entry in log_of(run.run.output)] == [1, 2, 3, 4, 5, 6]
+    assert [entry["step"] for entry in log_of(run.run.output)] == [1, 2, 3, 4, 5]
 
 
 def test_the_log_is_there_however_short_the_run(config):
@@ -229,7 +190,7 @@ def test_training_starts_from_an_adapter(config, whole, tmp_path):
     save_file(start, tmp_path / "adapter.safetensors")
     run = config("second", model={"adapter": tmp_path}, max_steps=1, learning_rate=1e-12)
     assert_same(adapter_of(train(run)), start, tolerance=1e-7)
-    wrong = r"does not fit its configuration.*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
+    wrong = r"does not fit this run's model: .*queries\.0 has shape \(1, 3, 16\), expected \(1, 4, 16\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("third", model={"adapter": tmp_path, "n_queries": 4}))
 
@@ -290,18 +251,20 @@ def test_training_goes_on_from_an_adapter_and_its_lora(config, with_lora, whole)
         CheckpointError, match=r"model was trained with LoRA weights on the LLM; give model\.lora"
     ):
         train(config("off", model={"adapter": with_lora / "model"}))
-    wrong = r"does not fit its configuration: .*has shape \(2, 24\), expected \(4, 24\)"
+    wrong = r"does not fit this run's model: .*has shape \(2, 24\), expected \(4, 24\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("other", model={**options, "lora": {"r": 4}}))
 
 
-def test_whisper_writes_the_missing_transcripts(bases, make_model, pairs):
-    model = make_model(bases)
-    rows = read_pairs([pairs], None)
-    examples = tokenise(rows, model)
-    assert [example.id for example in examples] == [f"p{i}" for i in range(8)]
+def test_whisper_writes_the_missing_transcripts(config):
+    run = config(model={"standardise_taps": False})
+    model = build_model(run.model)
+    found = find_pairs(run.data, run.run.output)
+    data = open_data(run, found, model, join(sharded=False))
     decode = model.processor.tokenizer.decode
-    for example, (_, [(clip, text)]) in zip(examples, rows, strict=True):
+    for number, (pair, [(clip, text)]) in enumerate(found.train):
+        example, _ = data.train[number]
+        assert example.id == pair.id == f"p{number}"
         words = text if text is not None else model.hear([clip.path])[0].transcript
         assert words
         end = example.slots[0] + model.config.n_queries
@@ -314,12 +277,11 @@ def test_the_first_step_has_the_loss_of_the_fresh_model(config, cache_taps):
     run = config(max_steps=1, batch_size=8, model={"adapter_dropout": 0.0}, data={"cache_taps": cache_taps})
     trainer.set_seed(run.run.seed)
     model = build_model(run.model)
-    rows = read_pairs(run.data.train, None)
-    features = clip_features(model, [clip for _, [(clip, _)] in rows])
-    model.adapter.calibrate(model.encode(features).taps)
-    batch = Collator("input_features")(
-        [(example, [feature]) for example, feature in zip(tokenise(rows, model), features, strict=True)]
-    )
+    live = TrainConfig.model_validate(run.model_dump() | {"data": {"train": run.data.train}})
+    data = open_data(live, find_pairs(live.data, live.run.output), model, join(sharded=False))
+    model.adapter.calibrate(data.sample(model))
+    batch = data.collator([data.train[number] for number in range(8)])
+    assert data.collator == Collator("input_features")
     train(run)
     assert log_of(run.run.output)[0]["loss"] == pytest.approx(model(**batch).loss.item(), abs=2e-3)
 

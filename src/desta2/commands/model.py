@@ -1,4 +1,4 @@
-"""The verbs of the model: train, chat."""
+"""The verb chat."""
 
 from __future__ import annotations
 
@@ -15,29 +15,6 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Folder, hub id, or 'n
 Fast = Annotated[
     bool, typer.Option("--fast", help="Load the frozen models in bfloat16 or int8; answers change a little.")
 ]
-
-
-def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run; see recipes/.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as run.epochs=3.")
-    ] = None,
-    as_json: AsJson = False,
-    verbose: Verbose = 0,
-) -> None:
-    """Train the adapter. Continues from the newest checkpoint in run.output.
-
-    Example: desta2 train recipes/nano.yaml run.epochs=2
-    """
-    from desta2.config import load_config
-    from desta2.train.config import TrainConfig
-
-    checked = load_config(config, TrainConfig, overrides or [])
-    quiet_transformers()
-    from desta2.train.trainer import train  # only now: it takes seconds to import
-
-    folder = train(checked)
-    emit({"model": str(folder)}, as_json, f"{folder}: trained adapter")
 
 
 def chat(

@@ -236,8 +236,9 @@ def _numbered(pair: Mapping[str, Any]) -> bool:
 def _pair(job: Job, response: str, told: Provenance) -> Pair:
     seed = job.seed
     audio = {"audio": seed.audio, "text": seed.text}
-    cut = {key: value for key in ("start", "end") if (value := getattr(seed, key)) is not None}
-    message = {"role": "user", "content": f"{AUDIO}\n{job.prompt}", "audios": [audio | cut]}
+    keys = ("start", "end", "speaker")  # training may hold whole speakers out
+    known = {key: value for key in keys if (value := getattr(seed, key)) is not None}
+    message = {"role": "user", "content": f"{AUDIO}\n{job.prompt}", "audios": [audio | known]}
     number = None if job.id == seed.id else int(job.id.rpartition("#")[2])
     own = {
         "prompt": job.prompt,

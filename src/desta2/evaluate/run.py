@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from desta2.model.modeling import Desta2Model
 
 _CLIPS = 32  # heard at a time
-_MAX_NEW_TOKENS = 48
+MAX_NEW_TOKENS = 48
 T = TypeVar("T")
 
 
@@ -84,9 +84,9 @@ def _evaluate(
         journals["transcripts"].append(_prediction(clip, words, by_clip[clip.id][1].transcript))
     for name, rows in wanted.items():
         for batch in _batches(rows, batch_size):
-            conversations = [_conversation(name, item, *by_clip[item.clip]) for item in batch]
+            conversations = [conversation(name, item, *by_clip[item.clip]) for item in batch]
             outputs = model.chat(
-                conversations, max_new_tokens=_MAX_NEW_TOKENS, do_sample=False, use_audio=name == "speech"
+                conversations, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, use_audio=name == "speech"
             )
             for item, output in zip(batch, outputs, strict=True):
                 journals[name].append(_prediction(by_clip[item.clip][0], item, output.text))
@@ -97,7 +97,8 @@ def _applies(system: str, item: Item) -> bool:
     return system != "cascade" or item.task.startswith("attribute/")
 
 
-def _conversation(system: str, item: Item, clip: Clip, heard: Heard) -> list[dict[str, Any]]:
+def conversation(system: str, item: Item, clip: Clip, heard: Heard) -> list[dict[str, Any]]:
+    """An item as one of the systems gets it."""
     part: dict[str, Any] = {"type": "audio", "audio": heard}
     if system == "topline":
         part = {"type": "audio", "audio": None, "text": seed_clip(clip).seed}

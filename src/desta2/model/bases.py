@@ -126,6 +126,12 @@ def llm_width(llm: Any) -> int:
     return int(llm.get_input_embeddings().weight.shape[-1])
 
 
+def context(llm: Any) -> int | None:
+    """Tokens that the LLM reads at most, where it says so."""
+    longest: int | None = getattr(llm.config.get_text_config(), "max_position_embeddings", None)
+    return longest
+
+
 def embedding_std(llm: Any) -> float:
     """Standard deviation of the LLM's input embeddings, over at most some 4,000 evenly spaced ids.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from desta2.errors import InputError
-from desta2.model.bases import device_of
+from desta2.model.bases import context, device_of
 from desta2.model.batching import LeftPadded
 from desta2.model.hearing import Heard, hear, processor_of
 from desta2.model.messages import ClipPart, Turn, clips_of, normalise
@@ -196,7 +196,7 @@ def _question(
 
 
 def _check_length(llm: Any, n_tokens: int) -> None:
-    longest = getattr(llm.config.get_text_config(), "max_position_embeddings", None)
+    longest = context(llm)
     if longest is not None and n_tokens > longest:
         raise InputError(
             f"the conversation takes {n_tokens} tokens, but this LLM reads at most {longest}; leave out "

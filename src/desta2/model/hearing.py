@@ -52,13 +52,20 @@ class Heard:
 
     def with_transcript(self, transcript: str) -> Heard:
         """The same clip with other words, which are those of the whole clip."""
-        return Heard(self.embeds, _spread(transcript, len(self.texts)))
+        return Heard(self.embeds, spread(transcript, len(self.texts)))
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
+    """A part of a clip that the encoder hears at once.
+
+    Attributes:
+        samples: (samples,) at the model's rate.
+        text: Its words; None lets Whisper write them.
+    """
+
     samples: np.ndarray
-    text: str | None  # None: Whisper is to write it
+    text: str | None
 
 
 @torch.no_grad()
@@ -93,7 +100,7 @@ def hear(
     memory = Memory(0) if model.adapter.training else model.memory.of(_state(model))
     heard = {key: memory.get(key) for key in keys}
     new = {
-        key: _windows(model, samples, text)
+        key: windows_of(processor, samples, text)
         for key, samples, text in zip(keys, clips, given, strict=True)
         if heard[key] is None
     }
@@ -117,43 +124,72 @@ def processor_of(model: Desta2Model) -> Desta2Processor:
     return model.processor
 
 
-def _windows(model: Desta2Model, samples: np.ndarray, transcript: str | None) -> list[_Window]:
-    parts = split(samples, processor_of(model).feature_extractor.n_samples)
+def windows_of(processor: Desta2Processor, samples: np.ndarray, transcript: str | None) -> list[Window]:
+    """The windows of a clip, for chat and training alike.
+
+    Args:
+        processor: The model's.
+        samples: (samples,) at the model's rate.
+        transcript: Of the whole clip. Without one, a window in which nobody speaks gets an empty text where
+            the configuration has `detect_speech`.
+
+    Raises:
+        RunError: Speech is to be detected, and the detector is not installed.
+    """
+    parts = split(samples, processor.feature_extractor.n_samples)
     if transcript is not None:
-        texts: Sequence[str | None] = _spread(transcript, len(parts))
-    elif model.config.detect_speech:
+        texts: Sequence[str | None] = spread(transcript, len(parts))
+    elif processor.config.detect_speech:
         texts = [None if has_speech(part) else "" for part in parts]
     else:
         texts = [None] * len(parts)
-    return [_Window(part, text) for part, text in zip(parts, texts, strict=True)]
+    return [Window(part, text) for part, text in zip(parts, texts, strict=True)]
 
 
-def _spread(transcript: str, n_windows: int) -> tuple[str, ...]:
+def spread(transcript: str, n_windows: int) -> tuple[str, ...]:
     """The words of a whole clip over its windows: nobody says where they part, so they follow all audio."""
     return ("",) * (n_windows - 1) + (transcript,)
 
 
+def encode_windows(
+    model: Desta2Model, features: Tensor, texts: Sequence[str | None], language: str | None = None
+) -> tuple[Tensor, list[str]]:
+    """One encoder pass over windows, and the words of those that have none.
+
+    Args:
+        model: With a processor.
+        features: (n_windows, n_mels, frames).
+        texts: Of each window; None lets Whisper write it.
+        language: What is spoken, where a multilingual Whisper shall not detect it.
+
+    Returns:
+        Taps (n_taps, n_windows, T, d_encoder), and a text for each window.
+    """
+    encoded = model.encode(features)
+    unwritten = [place for place, text in enumerate(texts) if text is None]
+    written = iter(
+        transcribe(
+            model.whisper,
+            processor_of(model).whisper_tokenizer,
+            encoded.last_hidden_state[unwritten],
+            model.config.max_transcript_tokens,
+            language,
+            strip=model.config.strip_transcripts,
+        )
+    )
+    return encoded.taps, [next(written) if text is None else text for text in texts]
+
+
 def _listen(
-    model: Desta2Model, windows: Sequence[_Window], language: str | None
+    model: Desta2Model, windows: Sequence[Window], language: str | None
 ) -> Iterator[tuple[Tensor, str]]:
     """Vectors (n_queries, d_llm) and words of each window."""
     processor = processor_of(model)
     for first in range(0, len(windows), WINDOWS_AT_ONCE):
         batch = windows[first : first + WINDOWS_AT_ONCE]
-        encoded = model.encode(processor.features([window.samples for window in batch]))
-        unwritten = [place for place, window in enumerate(batch) if window.text is None]
-        written = iter(
-            transcribe(
-                model.whisper,
-                processor.whisper_tokenizer,
-                encoded.last_hidden_state[unwritten],
-                model.config.max_transcript_tokens,
-                language,
-                strip=model.config.strip_transcripts,
-            )
-        )
-        for window, vectors in zip(batch, model.adapter(encoded.taps), strict=True):
-            yield vectors, next(written) if window.text is None else window.text
+        features = processor.features([window.samples for window in batch])
+        taps, texts = encode_windows(model, features, [window.text for window in batch], language)
+        yield from zip(model.adapter(taps), texts, strict=True)
 
 
 def _digest(samples: np.ndarray) -> bytes:

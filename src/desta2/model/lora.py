@@ -125,6 +125,14 @@ def _peft_config(config: Desta2Config) -> Any:
     )
 
 
+def named_as_in_llm(matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a file holds, under the names that the matrices have in the LLM."""
+    return {
+        name.removeprefix(_FILE_PREFIX).replace(".lora_A.", _PARTS[0]).replace(".lora_B.", _PARTS[1]): tensor
+        for name, tensor in matrices.items()
+    }
+
+
 def _named_as_in_files(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         _FILE_PREFIX + name.replace(".default.", "."): tensor

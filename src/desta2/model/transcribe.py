@@ -77,9 +77,15 @@ def transcribe(
         num_beams=1,
         **options,
     )
+    texts = tokenizer.batch_decode(token_ids, skip_special_tokens=True)
     if token_ids.shape[1] == limit:  # ends and padding are taken off, so some row has no end
         logger.info("a transcript was cut at %d Whisper tokens (max_transcript_tokens)", limit)
-    texts = tokenizer.batch_decode(token_ids, skip_special_tokens=True)
+        ends = set(tokenizer.all_special_ids)
+        last = token_ids[:, -1].tolist()
+        # A token may be a part of a character, which the decoder shows as U+FFFD.
+        texts = [
+            text if end in ends else text.rstrip("\ufffd") for text, end in zip(texts, last, strict=True)
+        ]
     return [text.strip() if strip else text for text in texts]
 
 

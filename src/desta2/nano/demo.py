@@ -74,7 +74,7 @@ def run_demo(folder: Path, size: DemoSize = DemoSize()) -> dict[str, Any]:
         n=size.test_clips,
         seed=size.seed,
         facts=facts,
-        loss_curve=[(entry["step"], entry["loss"]) for entry in log],
+        loss_curve=[(entry["step"], entry["loss"]) for entry in log if "loss" in entry],
     )
     return {**result, "seconds": round(time.monotonic() - started, 1)}
 

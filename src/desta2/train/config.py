@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -48,26 +48,85 @@ class ModelConfig(StrictModel):
     query_std: float = Field(1.0, gt=0)
 
 
-class DataConfig(StrictModel):
-    """Where the pairs are.
+class TrainSet(StrictModel):
+    """A set of pairs that counts more or less than others.
 
     Attributes:
-        train: `.jsonl` files or folders of parts.
-        audio_root: where relative audio paths are looked for first.
-        cache_taps: encode each clip once and keep the encoder's taps on disk, in the output folder
-            (taps × frames × width × 2 bytes a clip: small for nano, 9 MB for whisper-small).
+        weight: how often each pair is seen in an epoch; 0.5 sees another random half in each.
     """
 
-    train: list[Path] = Field(min_length=1)
+    path: Path
+    weight: float = Field(1.0, gt=0)
+
+
+class DataConfig(StrictModel):
+    """Where the pairs are, and how they are heard.
+
+    Attributes:
+        train: files (`.jsonl`, also `.gz` and `.zst`, or `.parquet`) or folders of parts, of our pairs or of
+            DeSTA2's or DeSTA-AQA5M's published columns; each a path, or `{path: …, weight: …}`.
+        validation: more of them, to judge by; or the fraction of `train` to hold out: whole speakers where
+            the pairs name them (`speaker`, of the pair or in an entry of `audios`), or else whole files.
+        audio_root: where relative audio paths are looked for first.
+        missing: what to do about audio that is missing or broken: stop, or name, count and skip it.
+        max_tokens: longest pair, prompt, audio and response together; a longer one is left out, never cut.
+        group_by_length: put pairs of similar length into a batch, so that little of it is padding.
+        cache_taps: encode each clip once and keep the encoder's taps on disk (taps × frames × width × 2 bytes
+            a window: small for nano, 9 MB for whisper-small). `true`: before the first step, as `desta2
+            features` does ahead; `first_epoch`: as clips come.
+        cache_dir: where; by default `taps` in the output folder. Runs may share one.
+        cache_gb: most that `cache_dir` may hold, in GB; clips beyond are encoded in every epoch.
+        cache_dtype: of the taps on disk.
+        transcript_dropout: probability that a clip's transcript is left empty, against reliance on the words.
+        transcript_mismatch: probability that another clip's transcript stands in its place, where the
+            response repeats no word of the true one.
+    """
+
+    train: list[Path | TrainSet] = Field(min_length=1)
+    validation: Annotated[float, Field(gt=0, lt=1)] | Path | list[Path] | None = None
     audio_root: Path | None = None
-    cache_taps: bool = False
+    missing: Literal["error", "skip"] = "error"
+    max_tokens: int | None = Field(None, ge=1)
+    group_by_length: bool = False
+    cache_taps: bool | Literal["first_epoch"] = False
+    cache_dir: Path | None = None
+    cache_gb: float = Field(100.0, gt=0)
+    cache_dtype: Literal["float16", "bfloat16"] = "float16"
+    transcript_dropout: float = Field(0.0, ge=0, le=1)
+    transcript_mismatch: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def sets(self) -> list[TrainSet]:
+        """The sets to train on, each with its weight."""
+        return [own if isinstance(own, TrainSet) else TrainSet(path=own) for own in self.train]
+
+    @property
+    def validation_paths(self) -> list[Path]:
+        """The files to judge by, where they are given."""
+        given = self.validation
+        if isinstance(given, list):
+            return given
+        return [given] if isinstance(given, Path) else []
+
+    @property
+    def validation_fraction(self) -> float:
+        """The part of the training pairs to hold out."""
+        return self.validation if isinstance(self.validation, float) else 0.0
 
 
 class RunConfig(StrictModel):
     """How long and how fast. The defaults are the paper's (arXiv 2409.20007, section 4.1).
 
     Attributes:
+        output: gets `checkpoints/`, `log.jsonl`, `tensorboard/` and the trained `model/`.
         epochs: passes over the pairs; `max_steps` overrides it.
+        batch_size: pairs of one process at a time. A step takes this × gradient_accumulation × processes.
+        save_steps: steps between checkpoints, each of which is evaluated first.
+        keep_checkpoints: how many stay; the newest and the best always do.
+        early_stop: evaluations without a better figure after which training ends.
+        evaluate: a benchmark whose questions are asked during training, about `evaluate_clips` clips.
+        fsdp: share the frozen models among the GPUs, instead of a copy on each.
+        workers: processes that read clips ahead, for each training process.
     """
 
     output: Path
@@ -85,6 +144,12 @@ class RunConfig(StrictModel):
     seed: int = 0
     log_steps: int = Field(10, ge=1)
     save_steps: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(2, ge=2)
+    early_stop: int | None = Field(None, ge=1)
+    evaluate: Literal["nano"] | None = None
+    evaluate_clips: int = Field(40, ge=1)
+    report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
+    fsdp: bool = False
     workers: int = Field(0, ge=0)
 
 

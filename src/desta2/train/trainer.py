@@ -1,71 +1,34 @@
-"""Training the adapter, and LoRA on the LLM where it is asked for, with transformers' Trainer.
+"""Training the adapter, and LoRA on the LLM where it is asked for: from a configuration to a model folder.
 
-The Trainer brings devices, mixed precision, accumulation, checkpoints and resuming; ours are the data, the
-loss at label positions (in the model), and checkpoints that hold only what is trained.
+Everything here runs in each process of a run. What is written, the first process writes; what is read after
+that, such as caches, the others find done.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import set_seed
 
-from desta2.errors import CheckpointError, ConfigError
+from desta2.errors import CheckpointError
 from desta2.model import lora
 from desta2.model.checkpoint import load_adapter
 from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
 from desta2.nano import base_id
-from desta2.progress import Progress
-from desta2.train.collate import Collator
+from desta2.train.benchmark import Benchmark, nano_benchmark
+from desta2.train.check import check_run
+from desta2.train.checkpoints import read_weights, step_of
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
-from desta2.train.dataset import ClippedPair, Example, PairDataset, make_example, read_pairs
-from desta2.train.features import LiveFeatures, TapCache, write_transcripts
+from desta2.train.data import UNPACKED, open_data
+from desta2.train.fit import fit
+from desta2.train.pairset import Found, find_pairs
+from desta2.train.processes import join, place
 from desta2.train.selfgen import warn_if_not_self_generated
 
-_CHECKPOINTS = "checkpoints"
-
-
-class AdapterTrainer(Trainer):
-    """A Trainer whose checkpoints hold only what is trained."""
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        loaded: Any = self.model if model is None else model
-        loaded.load_weights(Path(resume_from_checkpoint))
-
-
-class _Shown(TrainerCallback):
-    """Progress on stderr, and the loss in `log.jsonl`."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self._path = path
-        self._progress = progress
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._progress.move_to(state.global_step)
-        self._path.write_text("")  # what a stopped run logged after its checkpoint will come again
-        for logs in state.log_history:
-            self._note(logs["step"], logs)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._progress.move_to(state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        self._note(state.global_step, logs or {})
-
-    def _note(self, step: int, logs: Mapping[str, Any]) -> None:
-        if "loss" in logs:
-            entry = {"step": step, **{key: logs[key] for key in ("loss", "grad_norm", "learning_rate")}}
-            with self._path.open("a") as lines:
-                lines.write(json.dumps(entry) + "\n")
+log = logging.getLogger(__name__)
 
 
 def build_model(config: ModelConfig) -> Desta2Model:
@@ -107,40 +70,52 @@ def train(config: TrainConfig) -> Path:
     Raises:
         InputError: pairs or audio cannot be used.
         ConfigError: the configuration is impossible.
+        RunError: training changed what must stay frozen, or SIGTERM ended it.
     """
     run, output = config.run, config.run.output
-    pairs = read_pairs(config.data.train, config.data.audio_root)
-    if not pairs:
-        raise ConfigError(f"data.train names no pairs: {', '.join(map(str, config.data.train))}")
+    check_run(config)
+    processes = join(sharded=run.fsdp)
+    with processes.main_process_first():
+        found = find_pairs(config.data, output / UNPACKED)
     set_seed(run.seed)
     model = build_model(config.model)
-    warn_if_not_self_generated((pair for pair, _ in pairs), model.config)
+    place(model, processes.device, whole=not run.fsdp)
+    warn_if_not_self_generated(found.examples(), model.config)
     output.mkdir(parents=True, exist_ok=True)
-    clips = list(dict.fromkeys(clip for _, heard in pairs for clip, _ in heard))
-    fresh = config.model.adapter is None
-    hear = TapCache(output, model, clips) if config.data.cache_taps else LiveFeatures(model, clips)
-    if model.config.standardise_taps and fresh:
-        model.adapter.calibrate(hear.sample())
-    _fit(model, PairDataset(tokenise(pairs, model), hear), Collator(hear.key), run)
-    model.save_pretrained(output / "model", card=_card(config, pairs, len(clips)))
+    data = open_data(config, found, model, processes)
+    if model.config.standardise_taps and config.model.adapter is None:
+        model.adapter.calibrate(data.sample(model))
+    with processes.main_process_first():
+        benchmark = _benchmark(run)
+    trained = fit(model, data, run, benchmark)
+    if data.skips is not None and (skipped := data.skips.count()):
+        log.warning("%d pairs or clips were skipped, as their audio is broken: %s", skipped, data.skips.path)
+    if processes.is_main_process:
+        card = _card(config, found, len(data.train), processes.num_processes, step_of(trained))
+        model.save_pretrained(output / "model", state_dict=read_weights(trained), card=card)
+    processes.wait_for_everyone()
     return output / "model"
 
 
-def _card(config: TrainConfig, pairs: Sequence[ClippedPair], n_clips: int) -> CardFacts:
+def _benchmark(run: RunConfig) -> Benchmark | None:
+    return nano_benchmark(run.output / "evaluation", run.evaluate_clips) if run.evaluate else None
+
+
+def _card(config: TrainConfig, found: Found, n_pairs: int, processes: int, steps: int) -> CardFacts:
     """What the model card says of a run."""
-    run, files = config.run, ", ".join(f"`{path.name}`" for path in config.data.train)
-    sources = [f"`{llm}`" for llm in sorted({pair.provenance.llm for pair, _ in pairs})]
-    prompts = [f"“{prompt}”" for prompt in sorted({pair.provenance.prompt for pair, _ in pairs})]
-    length = f"{run.max_steps} steps" if run.max_steps else f"{run.epochs:g} epochs"
+    run, files = config.run, ", ".join(f"`{own.path.name}`" for own in config.data.sets)
+    sources = [f"`{llm}`" for llm in _different(pair.provenance.llm for pair, _ in found.kinds)]
+    prompts = [f"“{prompt}”" for prompt in _different(pair.provenance.prompt for pair, _ in found.kinds)]
+    step = f"{run.batch_size} × {run.gradient_accumulation}" + (f" × {processes}" if processes > 1 else "")
     start = (
         "a fresh adapter" if config.model.adapter is None else f"the adapter `{config.model.adapter.name}`"
     )
     return CardFacts(
         training=[
-            f"{len(pairs):,} pairs about {n_clips:,} clips, from {files}.",
+            f"{n_pairs:,} pairs about {found.n_clips:,} clips, from {files}.",
             f"Responses by {_few(sources)} to {_few(prompts)}.",
-            f"{length} from {start}, {run.batch_size} × {run.gradient_accumulation} pairs a step, learning "
-            f"rate {run.learning_rate:g}, seed {run.seed}.",
+            f"{steps:,} steps from {start}, {step} pairs a step, learning rate {run.learning_rate:g}, "
+            f"seed {run.seed}.",
         ]
     )
 
@@ -149,83 +124,5 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
-def _fit(model: Desta2Model, dataset: PairDataset, collator: Collator, run: RunConfig) -> None:
-    """Train to the last step, from the newest checkpoint where there is one."""
-    steps = run.max_steps or math.ceil(run.epochs * _steps_per_epoch(len(dataset), run))
-    newest = _newest_checkpoint(run.output / _CHECKPOINTS)
-    if newest is not None and _step(newest) >= steps:
-        model.load_weights(newest)  # the Trainer would go on for one more step
-        return
-    with Progress(steps, "training the adapter") as progress:
-        trainer = AdapterTrainer(
-            model=model,
-            args=_arguments(run, steps),
-            train_dataset=dataset,
-            data_collator=collator,
-            callbacks=[_Shown(run.output / "log.jsonl", progress)],
-        )
-        trainer.pop_callback(PrinterCallback)  # it prints the log to stdout
-        trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
-
-
-def tokenise(pairs: Sequence[ClippedPair], model: Desta2Model) -> list[Example]:
-    """Examples of pairs; Whisper writes the transcripts that are missing."""
-    assert model.processor is not None
-    silent = dict.fromkeys(clip for _, clips in pairs for clip, text in clips if text is None)
-    written = write_transcripts(model, list(silent)) if silent else {}
-    examples = []
-    for pair, clips in pairs:
-        transcripts = [written[clip] if text is None else text for clip, text in clips]
-        examples.append(make_example(pair, [clip for clip, _ in clips], transcripts, model.processor))
-    return examples
-
-
-def _steps_per_epoch(examples: int, run: RunConfig) -> int:
-    """Optimiser steps of one pass, as the Trainer counts: the last batch and the last step may be smaller."""
-    return math.ceil(math.ceil(examples / run.batch_size) / run.gradient_accumulation)
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint: one that was cut short lacks the state, which is written last."""
-    whole = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _is_whole(path)]
-    return max(whole, key=_step, default=None)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        json.loads((checkpoint / TRAINER_STATE_NAME).read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _arguments(run: RunConfig, steps: int) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(run.output / _CHECKPOINTS),
-        max_steps=steps,
-        per_device_train_batch_size=run.batch_size,
-        gradient_accumulation_steps=run.gradient_accumulation,
-        learning_rate=run.learning_rate,
-        lr_scheduler_type="cosine",
-        # The paper's 2,000 warm-up steps belong to a long run; a short one would never get past them.
-        warmup_steps=min(run.warmup_steps, steps // 10),
-        adam_beta1=run.adam_beta1,
-        adam_beta2=run.adam_beta2,
-        weight_decay=run.weight_decay,
-        max_grad_norm=run.max_grad_norm,
-        bf16=run.bf16,
-        use_cpu=not torch.accelerator.is_available(),  # bf16 on a CPU has to be asked for like this
-        seed=run.seed,
-        logging_steps=run.log_steps,
-        save_steps=run.save_steps,
-        save_total_limit=2,
-        dataloader_num_workers=run.workers,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to=[],
-    )
+def _different(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))

@@ -1,0 +1,88 @@
+"""The estimate of memory: what autograd keeps is what it keeps in a real step."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from desta2.config import load_config
+from desta2.model.adapter import Adapter
+from desta2.train import memory
+from desta2.train.blueprint import draw
+from desta2.train.config import TrainConfig
+from desta2.train.memory import Row, kept_by_autograd
+from desta2.train.plan import plan
+from desta2.train.trainer import build_model
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def test_activations_of_a_llama_follow_the_formula_of_the_docs(shapes):
+    """8 d + b (2 q + 2 v + 3 f) for each token and layer."""
+    overrides = [f"model.llm={shapes / 'llama'}", f"model.encoder={shapes / 'small'}"]
+    blueprint = draw(load_config(RECIPES / "desta2-llama3-8b.yaml", TrainConfig, overrides).model)
+    one, two = (memory._kept_in_a_row(blueprint, Row(length, 100, 1), bf16=True) for length in (264, 364))
+    formula = 32 * (8 * 4096 + 2 * (2 * 4096 + 2 * 4096 + 3 * 14336))
+    assert (two - one) / 100 == pytest.approx(formula, rel=0.05)
+
+
+def test_what_autograd_keeps_is_what_it_keeps_on_a_real_device(plain, bases, make_model):
+    """The same hooks around a real step; the meta device knows no values, but the same tensors."""
+    run = plain(model={"adapter_dropout": 0.1})
+    model = build_model(run.model).train()
+    taps = torch.randn(4, 1, 50, 16)
+    text = torch.randn(1, 30, 24)
+
+    def step():
+        embeds = torch.cat([model.adapter(taps), text], dim=1)
+        model.llm.base_model(inputs_embeds=embeds, use_cache=False)
+
+    real = kept_by_autograd(step, model.adapter, model.llm)
+    assert memory._kept_in_a_row(draw(run.model), Row(33, 10, 1), bf16=False) == pytest.approx(real, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "itemsize"),
+    [("float32", None, 4), ("bfloat16", None, 2), ("float16", None, 4), ("float32", "bfloat16", 2)],
+)
+def test_the_type_of_weights(plain, bases, tmp_path, stored, asked, itemsize):
+    """As `bases.load` has it; a type that is stored as float16 is made float32 on a CPU."""
+    folder = shutil.copytree(bases / "llm", tmp_path / "llm")
+    told = json.loads((folder / "config.json").read_text()) | {"dtype": stored}
+    (folder / "config.json").write_text(json.dumps(told))
+    run = plain(model={"llm": str(folder), "dtype": asked})
+    found = plan(run)
+    assert found.memory["llm"] == itemsize * found.parameters["llm"]
+    assert build_model(run.model).llm.dtype.itemsize == itemsize
+
+
+def test_activations_grow_with_rows(plain):
+    one, two = plan(plain(batch_size=1)).memory, plan(plain(batch_size=2)).memory
+    for part in ("activations", "logits", "encoder_pass"):
+        assert two[part] == 2 * one[part] > 0
+    assert one["llm"] == two["llm"]
+
+
+def test_an_llm_that_cannot_run_without_weights(plain, monkeypatch):
+    def refuse(*_):
+        raise NotImplementedError("no values on meta")
+
+    monkeypatch.setattr(Adapter, "forward", refuse)
+    found = plan(plain())
+    assert (found.memory["activations"], found.memory_bytes) == (None, None)
+    assert (
+        "this LLM cannot be run without weights by this transformers: its activations are not known"
+        in found.notes
+    )
+
+
+def test_a_quantised_llm_is_smaller(plain):
+    pytest.importorskip("bitsandbytes")
+    whole = plan(plain()).memory["llm"]
+    eight, four = (
+        plan(plain(model={"quantization_config": {"quant_method": "bitsandbytes", key: True}})).memory["llm"]
+        for key in ("load_in_8bit", "load_in_4bit")
+    )
+    assert four < eight < whole
