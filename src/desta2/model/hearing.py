@@ -152,7 +152,8 @@ def _listen(
                 strip=model.config.strip_transcripts,
             )
         )
-        for window, vectors in zip(batch, model.adapter(encoded.taps), strict=True):
+        frames = torch.tensor([processor.frames(len(window.samples)) for window in batch])
+        for window, vectors in zip(batch, model.adapter(encoded.taps, frames), strict=True):
             yield vectors, next(written) if window.text is None else window.text
 
 
@@ -165,4 +166,5 @@ def _state(model: Desta2Model) -> Hashable:
     tensors = [*model.adapter.parameters(), *model.adapter.buffers()]
     weights = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
     config = model.config
-    return weights, config.detect_speech, config.max_transcript_tokens, config.strip_transcripts
+    words = (config.detect_speech, config.max_transcript_tokens, config.strip_transcripts)
+    return weights, words, config.encoder_frames

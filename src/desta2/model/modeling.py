@@ -5,7 +5,8 @@ evaluation mode whatever `train()` says; gradients pass through the LLM but not 
 encoder. Audio vectors are put at positions that the prompt builder states, never found by a special id, so
 any LLM's vocabulary will do.
 The loss computes logits only where some row of the batch has a label: with a vocabulary of 128,000 this saves
-most of the memory of a training step, at the price that a training step returns no logits.
+most of the memory of a training step, at the price that a training step returns no logits. Rows are not
+packed into one: that takes a block-diagonal mask, which costs attention its fast kernels.
 """
 
 import inspect
@@ -21,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from desta2.errors import ConfigError, InputError, RunError
-from desta2.model import bases, checkpoint, lora, saving
+from desta2.model import bases, blocks, checkpoint, lora, saving
 from desta2.model.adapter import Adapter
 from desta2.model.configuration import Desta2Config
 from desta2.model.encoder import EncoderOutput, encode
@@ -87,6 +88,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         encoder_id: str,
         *,
         dtype: Any = None,
+        encoder_dtype: Any = None,
         device_map: Any = None,
         quantization_config: Any = None,
         **config: Any,
@@ -97,6 +99,7 @@ class Desta2Model(Speaking, PreTrainedModel):
             llm_id: Folder or hub id of the LLM.
             encoder_id: Folder or hub id of the Whisper.
             dtype: Type of the frozen models; None as stored. The adapter is always float32.
+            encoder_dtype: Type of the Whisper, where it is to be another.
             device_map: Where the LLM goes, as in transformers; Whisper and adapter follow its embeddings.
             quantization_config: Loads the LLM in 8 or 4 bits; one of transformers' configurations for that.
             config: Further keys of `Desta2Config`. Widths, depth and heads are read from the models; outputs
@@ -107,7 +110,9 @@ class Desta2Model(Speaking, PreTrainedModel):
             Desta2Config(**{k: v for k, v in config.items() if k not in ("tap_layers", "adapter_heads")})
         )
         llm_path, encoder_path = (checkpoint.resolve_base(base, None) for base in (llm_id, encoder_id))
-        llm, whisper = bases.load(llm_path, encoder_path, dtype, device_map, quantization_config)
+        llm, whisper = bases.load(
+            llm_path, encoder_path, dtype, device_map, quantization_config, encoder_dtype=encoder_dtype
+        )
         facts = {
             "d_llm": bases.llm_width(llm),
             "d_encoder": whisper.config.d_model,
@@ -247,7 +252,20 @@ class Desta2Model(Speaking, PreTrainedModel):
         """
         return saving.push_model(self, repo_id, card, **options)
 
-    # Forward
+    # Training
+
+    def gradient_checkpointing_enable(self, *_: Any, **__: Any) -> None:
+        """Keep only the inputs of the LLM's layers for the backward pass; see `blocks.recompute`.
+
+        The Trainer calls it (`gradient_checkpointing` of its arguments). What transformers lets one choose
+        about it is ignored.
+        """
+        blocks.recompute(self.llm)
+
+    def compile_blocks(self) -> None:
+        """Compile the layers of the LLM and of the adapter; see `blocks.compile_blocks`."""
+        blocks.compile_blocks(self.llm)
+        blocks.compile_blocks(self.adapter)
 
     def train(self, mode: bool = True) -> "Desta2Model":
         """Training mode for the adapter (and LoRA) only; the frozen models stay in evaluation mode.
@@ -264,6 +282,8 @@ class Desta2Model(Speaking, PreTrainedModel):
             lora.set_training(self.llm, mode)
         return self
 
+    # Forward
+
     def get_input_embeddings(self) -> nn.Module:
         """The LLM's."""
         return self.llm.get_input_embeddings()
@@ -277,9 +297,12 @@ class Desta2Model(Speaking, PreTrainedModel):
         features = input_features.to(self.whisper.device)
         return encode(self.whisper.get_encoder(), features, self.config.tap_layers)
 
-    def get_audio_features(self, input_features: Tensor) -> Tensor:
-        """Clips as LLM vectors: (n_audio, n_mels, frames) → (n_audio, n_queries, d_llm)."""
-        return self.adapter(self.encode(input_features).taps)
+    def get_audio_features(self, input_features: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Clips as LLM vectors: (n_audio, n_mels, frames) → (n_audio, n_queries, d_llm).
+
+        With `encoder_frames` "speech", `frames` (n_audio,) says how many encoder frames each clip lasts.
+        """
+        return self.adapter(self.encode(input_features).taps, frames)
 
     def embed(self, input_ids: Tensor, audio_embeds: Tensor | None, audio_slots: Tensor | None) -> Tensor:
         """LLM input embeddings with the clips' vectors at their positions.
@@ -320,6 +343,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         audio_slots: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        frames: Tensor | None = None,
     ) -> CausalLMOutput:
         """Run the model; with labels, return the loss.
 
@@ -331,22 +355,26 @@ class Desta2Model(Speaking, PreTrainedModel):
             audio_slots: (n_audio, 2): row in the batch and first position of each clip.
             labels: (batch, length), -100 where nothing is to be learned; shifted here.
             num_items_in_batch: Labels over all accumulated batches, to divide by; default: this batch's.
+            frames: (n_audio,), how many encoder frames each clip lasts; only looked at, and needed, with
+                `encoder_frames` "speech".
 
         Returns:
             With labels: `loss` only. Without: `logits` (batch, length, vocabulary).
         """
-        embeds = self.embed(input_ids, self._audio_embeds(input_features, taps), audio_slots)
+        embeds = self.embed(input_ids, self._audio_embeds(input_features, taps, frames), audio_slots)
         if labels is None:
             output = self.llm(inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False)
             return CausalLMOutput(logits=output.logits)
         return CausalLMOutput(loss=self._loss(embeds, attention_mask, labels, num_items_in_batch))
 
-    def _audio_embeds(self, input_features: Tensor | None, taps: Tensor | None) -> Tensor | None:
+    def _audio_embeds(
+        self, input_features: Tensor | None, taps: Tensor | None, frames: Tensor | None
+    ) -> Tensor | None:
         if input_features is not None and taps is not None:
             raise InputError("give input_features or taps, not both")
         if taps is not None:
-            return self.adapter(taps)
-        return None if input_features is None else self.get_audio_features(input_features)
+            return self.adapter(taps, frames)
+        return None if input_features is None else self.get_audio_features(input_features, frames)
 
     def _loss(
         self, embeds: Tensor, attention_mask: Tensor | None, labels: Tensor, n_items: Tensor | int | None
@@ -356,7 +384,7 @@ class Desta2Model(Speaking, PreTrainedModel):
         keep = wanted.any(0).nonzero().squeeze(-1)  # positions where some row has a target
         if not len(keep):
             raise InputError("no label in the batch: every entry of labels is -100")
-        logits = self._logits_at(embeds, attention_mask, keep)  # (batch, len(keep), vocabulary)
+        logits = self._logits_at(embeds, _needed(attention_mask), keep)  # (batch, len(keep), vocabulary)
         wanted, targets = wanted[:, keep], targets[:, keep]
         total = F.cross_entropy(logits[wanted].float(), targets[wanted].to(logits.device), reduction="sum")
         return total / (wanted.sum() if n_items is None else n_items)
@@ -367,6 +395,16 @@ class Desta2Model(Speaking, PreTrainedModel):
         if "logits_to_keep" in inspect.signature(self.llm.forward).parameters:
             return self.llm(**inputs, logits_to_keep=positions).logits
         return self.llm(**inputs).logits[:, positions]
+
+
+def _needed(attention_mask: Tensor | None) -> Tensor | None:
+    """The mask, or None where it hides nothing but padding on the right: no token before that sees it anyway.
+
+    Attention without a mask has the faster kernels, and keeps the key and value heads unrepeated.
+    """
+    if attention_mask is None or bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all()):
+        return None
+    return attention_mask
 
 
 def load(model: str | os.PathLike[str] = "nano", **options: Any) -> Desta2Model:

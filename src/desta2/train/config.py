@@ -27,6 +27,10 @@ class ModelConfig(StrictModel):
         dtype: of the frozen models, such as bfloat16; as stored without it.
         quantization_config: loads the LLM in 8 or 4 bits: `quant_method` (bitsandbytes, …) and the keys of
             transformers' configuration for it.
+        encoder_dtype: of the Whisper, where it is to be another than `dtype`: bfloat16 is faster where the
+            hardware computes in it.
+        encoder_frames: "all": the adapter sees the whole window, as published. "speech": the frames of the
+            clip's own length, which is faster for short clips.
     """
 
     llm: str
@@ -46,6 +50,8 @@ class ModelConfig(StrictModel):
     adapter_dropout: float = Field(0.1, ge=0, lt=1)
     standardise_taps: bool = False
     query_std: float = Field(1.0, gt=0)
+    encoder_dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    encoder_frames: Literal["all", "speech"] = "all"
 
 
 class DataConfig(StrictModel):
@@ -68,6 +74,10 @@ class RunConfig(StrictModel):
 
     Attributes:
         epochs: passes over the pairs; `max_steps` overrides it.
+        gradient_checkpointing: keep only the inputs of the LLM's layers for the backward pass and compute the
+            rest anew: less memory for about a third more time.
+        compile: let torch.compile fuse the layers of the LLM and the adapter; needs a C++ compiler, or Triton
+            on a GPU.
     """
 
     output: Path
@@ -86,6 +96,8 @@ class RunConfig(StrictModel):
     log_steps: int = Field(10, ge=1)
     save_steps: int = Field(500, ge=1)
     workers: int = Field(0, ge=0)
+    gradient_checkpointing: bool = False
+    compile: bool = False
 
 
 class TrainConfig(StrictModel):
