@@ -45,16 +45,20 @@ def recompute(module: nn.Module) -> None:
             block.forward = partial(_recomputed, block.forward)
 
 
-def compile_blocks(module: nn.Module) -> None:
+def compile_blocks(module: nn.Module, **options: Any) -> None:
     """Have `torch.compile` fuse what each layer does, when it is first used; lengths may vary.
 
     Layers of one kind share what is compiled, so this takes far less time than a whole model does.
+
+    Args:
+        module: Changed in place.
+        options: Of `torch.compile`.
 
     Raises:
         ConfigError: As `blocks_of`.
     """
     for block in blocks_of(module):
-        block.compile()  # type: ignore[no-untyped-call]
+        block.compile(**options)  # type: ignore[no-untyped-call]
 
 
 def _lists(module: nn.Module) -> Iterator[list[nn.Module]]:

@@ -88,9 +88,9 @@ def is_emulated(dtype: Any, device: torch.device) -> bool:
         device: GPUs are taken to compute in all types.
     """
     name = str(dtype).removeprefix("torch.")
-    return (
-        device.type == "cpu" and name != "float32" and not (name == "bfloat16" and _cpu_computes_bfloat16())
-    )
+    if device.type != "cpu" or name == "float32":
+        return False
+    return name != "bfloat16" or not _cpu_computes_bfloat16()
 
 
 def quantise(module: nn.Module) -> None:

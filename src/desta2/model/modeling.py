@@ -262,10 +262,10 @@ class Desta2Model(Speaking, PreTrainedModel):
         """
         blocks.recompute(self.llm)
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, **options: Any) -> None:
         """Compile the layers of the LLM and of the adapter; see `blocks.compile_blocks`."""
-        blocks.compile_blocks(self.llm)
-        blocks.compile_blocks(self.adapter)
+        blocks.compile_blocks(self.llm, **options)
+        blocks.compile_blocks(self.adapter, **options)
 
     def train(self, mode: bool = True) -> "Desta2Model":
         """Training mode for the adapter (and LoRA) only; the frozen models stay in evaluation mode.

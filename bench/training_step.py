@@ -1,0 +1,251 @@
+"""One training step on random weights, timed part by part, beside the floor: the LLM alone.
+
+The floor is the LLM's forward pass and the gradients of its input, with logits at label positions, called
+through transformers in turn with the steps: a busy spell strikes both. Nothing that trains through this LLM
+can be faster, whatever its encoder and adapter do.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from common import RATE, peak_gb, speech
+from random_models import Size, llm_config, whisper_config
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import LlamaForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from desta2 import Desta2Config, Desta2Model
+
+BEFORE, AFTER, TRANSCRIPT, TARGET = 20, 37, 32, 96  # tokens of a row; the clip's vectors stand behind BEFORE
+FRAMES_PER_SECOND, WINDOW = 50, 1500
+PARTS = ("encoder", "q_former", "llm", "backward_llm", "backward_q_former", "optimizer")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained, and how.
+
+    Attributes:
+        cached: taps are given (as float16, as a cache on disk holds them); else the encoder is in the step.
+        frames: `encoder_frames` of the configuration; cached taps are cut accordingly.
+        dtype: of the frozen models; with bfloat16 the adapter runs under autocast.
+        encoder_dtype: of the Whisper, where it is another.
+    """
+
+    size: Size
+    cached: bool
+    frames: str = "all"
+    batch: int = 4
+    seconds: float = 5.0
+    taps: int = 4
+    queries: int = 64
+    layers: int = 6
+    dtype: str = "float32"
+    encoder_dtype: str | None = None
+    device: str = "cpu"
+    checkpointing: bool = False
+    compiled: bool = False
+
+
+def measure(setting: Setting, repeats: int, threads: int) -> dict[str, Any]:
+    """Median seconds of steps, their parts and the floor; peak memory of the steps; rates."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    imports_gb = peak_gb()
+    model, batch = _model(setting), _batch(setting)
+    optimizer = torch.optim.AdamW(model.adapter.parameters(), lr=1e-4, betas=(0.9, 0.98), fused=True)
+    times = _Times(model, setting.device)
+    for _ in range(2):  # the optimizer has its state after the first
+        _step(model, batch, optimizer, times, setting)
+    peak = _peak_gb(setting.device)
+    times.clear()
+    runs = {"floor": _floor(model, batch, setting), **_encoder_pass(model, setting)}
+    alone: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        _step(model, batch, optimizer, times, setting)
+        for name, run in runs.items():
+            start = times.now()
+            run()
+            alone[name].append(times.now() - start)
+    if torch.get_num_threads() != threads:
+        raise RuntimeError(f"something set {torch.get_num_threads()} threads in place of {threads}")
+    with FlopCounterMode(display=False) as counter:
+        runs["floor"]()
+    return {
+        "seconds": {name: statistics.median(found) for name, found in {**times.found, **alone}.items()},
+        "peak_gb": peak,
+        "imports_gb": imports_gb,
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "floor_flops": counter.get_total_flops(),
+        "matmul_flops_per_s": _matmul_rate(setting, times.now),
+    }
+
+
+class _Times:
+    """Seconds of steps and of their parts, the parts told by hooks."""
+
+    def __init__(self, model: Desta2Model, device: str) -> None:
+        self.found: dict[str, list[float]] = {}
+        self._device = device
+        self._reached = 0.0
+        parts = {"encoder": model.whisper.get_encoder(), "q_former": model.adapter, "llm": model.llm}
+        for name, module in parts.items():
+            module.register_forward_pre_hook(lambda *_, name=name: self._start(name))
+            module.register_forward_hook(lambda *_, name=name: self._stop(name))
+        model.adapter.register_forward_hook(lambda _, __, output: output.register_hook(self._reach))
+
+    def now(self) -> float:
+        """The clock, once the device has done its work."""
+        if self._device != "cpu":
+            torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    def clear(self) -> None:
+        """Forget what was timed."""
+        self.found.clear()
+
+    def add(self, name: str, seconds: float) -> None:
+        """One more time of a part."""
+        self.found.setdefault(name, []).append(seconds)
+
+    def backward(self, start: float, end: float) -> None:
+        """The backward pass: through the LLM until it reaches what the adapter gave, and on."""
+        self.add("backward_llm", self._reached - start)
+        self.add("backward_q_former", end - self._reached)
+
+    def _start(self, name: str) -> None:
+        self.add(name, -self.now())
+
+    def _stop(self, name: str) -> None:
+        self.found[name][-1] += self.now()
+
+    def _reach(self, _: Tensor) -> None:
+        self._reached = self.now()
+
+
+def _step(
+    model: Desta2Model, batch: dict[str, Tensor], optimizer: Any, times: _Times, setting: Setting
+) -> None:
+    start = times.now()
+    with _autocast(setting):
+        loss = model(**batch).loss
+    forward = times.now()
+    loss.backward()
+    backward = times.now()
+    torch.nn.utils.clip_grad_norm_(model.adapter.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    end = times.now()
+    times.backward(forward, backward)
+    times.add("optimizer", end - backward)
+    times.add("step", end - start)
+
+
+def _model(setting: Setting) -> Desta2Model:
+    size = setting.size
+    with torch.device(setting.device):
+        llm = LlamaForCausalLM(llm_config(size)).to(getattr(torch, setting.dtype))
+        whisper = WhisperForConditionalGeneration(whisper_config(size))
+        whisper.to(getattr(torch, setting.encoder_dtype or setting.dtype))
+        config = Desta2Config(
+            encoder_layers=size.whisper_layers,
+            tap_layers=_tap_layers(size.whisper_layers, setting.taps),
+            n_queries=setting.queries,
+            adapter_layers=setting.layers,
+            adapter_heads=size.whisper_heads,
+            d_encoder=size.whisper_width,
+            d_llm=size.llm_width,
+            encoder_frames=setting.frames,
+        )
+        model = Desta2Model(config, whisper, llm)
+    if setting.checkpointing:
+        model.gradient_checkpointing_enable()
+    if setting.compiled:
+        model.compile_blocks()
+    return model.train()
+
+
+def _tap_layers(depth: int, taps: int) -> list[int]:
+    return [(i + 1) * depth // taps - 1 for i in range(taps)]
+
+
+def _batch(setting: Setting) -> dict[str, Tensor]:
+    rows, length = setting.batch, BEFORE + setting.queries + TRANSCRIPT + AFTER + TARGET
+    ids = torch.randint(0, setting.size.llm_vocabulary, (rows, length))
+    labels = ids.clone()
+    labels[:, :-TARGET] = -100
+    own = min(WINDOW, round(setting.seconds * FRAMES_PER_SECOND))
+    batch = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": labels,
+        "audio_slots": torch.tensor([[row, BEFORE] for row in range(rows)]),
+        "frames": torch.full((rows,), own),
+    }
+    if setting.cached:
+        kept = own if setting.frames == "speech" else WINDOW
+        batch["taps"] = torch.randn(setting.taps, rows, kept, setting.size.whisper_width).half()
+    else:
+        batch["input_features"] = _features(rows, setting.seconds)
+    return {name: tensor.to(setting.device) for name, tensor in batch.items()}
+
+
+def _features(count: int, seconds: float) -> Tensor:
+    extract = WhisperFeatureExtractor()
+    return extract(speech(count, seconds), sampling_rate=RATE, return_tensors="pt").input_features
+
+
+def _floor(model: Desta2Model, batch: dict[str, Tensor], setting: Setting) -> Callable[[], None]:
+    """The LLM's forward pass and the gradients of its input."""
+    labels, llm = batch["labels"], model.llm
+    positions = torch.arange(labels.shape[1] - TARGET - 1, labels.shape[1] - 1, device=labels.device)
+    targets = labels[:, -TARGET:].flatten()
+    shape = (*labels.shape, setting.size.llm_width)
+    embeds = torch.randn(shape, device=labels.device).to(llm.dtype).requires_grad_()
+
+    def run() -> None:
+        logits = llm(inputs_embeds=embeds, logits_to_keep=positions, use_cache=False).logits
+        F.cross_entropy(logits.flatten(0, 1).float(), targets).backward()
+        embeds.grad = None
+
+    return run
+
+
+def _encoder_pass(model: Desta2Model, setting: Setting) -> dict[str, Callable[[], Any]]:
+    """One pass of one clip in float32 on the CPU, by which published figures are carried to this machine."""
+    if setting.device != "cpu":
+        return {}
+    encoder = model.whisper.get_encoder()
+    if encoder.dtype != torch.float32:
+        encoder = WhisperForConditionalGeneration(whisper_config(setting.size)).get_encoder().eval()
+    features = _features(1, setting.seconds)
+    # Not through `__call__`: it is no part of a step.
+    return {"one float32 encoder pass": torch.no_grad()(lambda: encoder.forward(features))}
+
+
+def _matmul_rate(setting: Setting, now: Callable[[], float]) -> float:
+    """Multiplications and additions per second of large square matrices, the best of a few."""
+    n = 2048 if setting.device == "cpu" else 8192
+    a, b = (torch.randn(n, n, device=setting.device, dtype=getattr(torch, setting.dtype)) for _ in range(2))
+    seconds = []
+    for _ in range(6):
+        start = now()
+        a @ b
+        seconds.append(now() - start)
+    return 2 * n**3 / min(seconds)
+
+
+def _autocast(setting: Setting) -> Any:
+    if setting.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(setting.device, getattr(torch, setting.dtype))
+
+
+def _peak_gb(device: str) -> float:
+    return peak_gb() if device == "cpu" else torch.cuda.max_memory_allocated() / 1e9
