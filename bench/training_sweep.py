@@ -28,9 +28,7 @@ def measured(size: str, repeats: int, threads: int) -> list[dict[str, Any]]:
     known: dict[Any, dict[str, float]] = {}  # all panels have one setting in common
     for point, setting in _settings(size):
         if setting not in known:
-            print(
-                "measuring:", ", ".join(f"{name} {value}" for name, value in point.items()), file=sys.stderr
-            )
+            print("measuring:", *point.values(), file=sys.stderr)
             known[setting] = alone(measure, setting, repeats, threads)["seconds"]
         points.append({**point, "step": known[setting]["step"], "floor": known[setting]["floor"]})
     return points
