@@ -7,8 +7,8 @@
 Random weights at Whisper-small and Whisper-tiny dimensions, an LLM of width 576 × 12 layers, 6 Q-Former
 layers, clips of 5 s, batches of 4 rows of 249 tokens (57 prompt, 64 queries, 32 transcript, 96 target),
 AdamW, gradients clipped. Cases: a first epoch, with the encoder in the step, and cached epochs, with taps
-given; each with all frames of the encoder's window (as published) and with those of the clip's own length, and
-each in a process of its own, so that its peak memory is its own. Published figures come from another
+given; each with all frames of the encoder's window (as published) and with those of the clip's own length,
+and each in a process of its own, so that its peak memory is its own. Published figures come from another
 machine and are carried here by the time of one float32 encoder pass; memory is not carried.
 """
 
