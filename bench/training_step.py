@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from desta2 import Desta2Config, Desta2Model
+from desta2.model.configuration import default_tap_layers
 
 BEFORE, AFTER, TRANSCRIPT, TARGET = 20, 37, 32, 96  # tokens of a row; the clip's vectors stand behind BEFORE
 FRAMES_PER_SECOND, WINDOW = 50, 1500
@@ -155,7 +156,7 @@ def _model(setting: Setting) -> Desta2Model:
         whisper.to(getattr(torch, setting.encoder_dtype or setting.dtype))
         config = Desta2Config(
             encoder_layers=size.whisper_layers,
-            tap_layers=_tap_layers(size.whisper_layers, setting.taps),
+            tap_layers=_tap_layers(setting),
             n_queries=setting.queries,
             adapter_layers=setting.layers,
             adapter_heads=size.whisper_heads,
@@ -171,8 +172,8 @@ def _model(setting: Setting) -> Desta2Model:
     return model.train()
 
 
-def _tap_layers(depth: int, taps: int) -> list[int]:
-    return [(i + 1) * depth // taps - 1 for i in range(taps)]
+def _tap_layers(setting: Setting) -> list[int]:
+    return default_tap_layers(setting.size.whisper_layers, setting.taps)
 
 
 def _batch(setting: Setting) -> dict[str, Tensor]:
@@ -190,7 +191,8 @@ def _batch(setting: Setting) -> dict[str, Tensor]:
     }
     if setting.cached:
         kept = own if setting.frames == "speech" else WINDOW
-        batch["taps"] = torch.randn(setting.taps, rows, kept, setting.size.whisper_width).half()
+        n_taps = len(_tap_layers(setting))
+        batch["taps"] = torch.randn(n_taps, rows, kept, setting.size.whisper_width).half()
     else:
         batch["input_features"] = _features(rows, setting.seconds)
     return {name: tensor.to(setting.device) for name, tensor in batch.items()}
