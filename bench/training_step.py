@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from common import RATE, peak_gb, speech
 from random_models import Size, llm_config, whisper_config
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import LlamaForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers import AutoModelForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from desta2 import Desta2Config, Desta2Model
+from desta2.model.blocks import blocks_of
 from desta2.model.configuration import default_tap_layers
 
 BEFORE, AFTER, TRANSCRIPT, TARGET = 20, 37, 32, 96  # tokens of a row; the clip's vectors stand behind BEFORE
@@ -62,28 +62,28 @@ def measure(setting: Setting, repeats: int, threads: int) -> dict[str, Any]:
     model, batch = _model(setting), _batch(setting)
     optimizer = torch.optim.AdamW(model.adapter.parameters(), lr=1e-4, betas=(0.9, 0.98), fused=True)
     times = _Times(model, setting.device)
+    if setting.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
     for _ in range(2):  # the optimizer has its state after the first
         _step(model, batch, optimizer, times, setting)
     peak = _peak_gb(setting.device)
     times.clear()
     runs = {"floor": _floor(model, batch, setting), **_encoder_pass(model, setting)}
-    alone: dict[str, list[float]] = {name: [] for name in runs}
+    apart: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         _step(model, batch, optimizer, times, setting)
         for name, run in runs.items():
             start = times.now()
             run()
-            alone[name].append(times.now() - start)
+            apart[name].append(times.now() - start)
     if torch.get_num_threads() != threads:
         raise RuntimeError(f"something set {torch.get_num_threads()} threads in place of {threads}")
-    with FlopCounterMode(display=False) as counter:
-        runs["floor"]()
     return {
-        "seconds": {name: statistics.median(found) for name, found in {**times.found, **alone}.items()},
+        "seconds": {name: statistics.median(found) for name, found in {**times.found, **apart}.items()},
         "peak_gb": peak,
         "imports_gb": imports_gb,
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "floor_flops": counter.get_total_flops(),
+        "floor_flops": _floor_flops(model, setting),
         "matmul_flops_per_s": _matmul_rate(setting, times.now),
     }
 
@@ -99,7 +99,7 @@ class _Times:
         for name, module in parts.items():
             module.register_forward_pre_hook(lambda *_, name=name: self._start(name))
             module.register_forward_hook(lambda *_, name=name: self._stop(name))
-        model.adapter.register_forward_hook(lambda _, __, output: output.register_hook(self._reach))
+        model.adapter.register_forward_hook(self._await)
 
     def now(self) -> float:
         """The clock, once the device has done its work."""
@@ -126,6 +126,9 @@ class _Times:
     def _stop(self, name: str) -> None:
         self.found[name][-1] += self.now()
 
+    def _await(self, _: Any, __: Any, vectors: Tensor) -> None:
+        vectors.register_hook(self._reach)
+
     def _reach(self, _: Tensor) -> None:
         self._reached = self.now()
 
@@ -151,7 +154,7 @@ def _step(
 def _model(setting: Setting) -> Desta2Model:
     size = setting.size
     with torch.device(setting.device):
-        llm = LlamaForCausalLM(llm_config(size)).to(getattr(torch, setting.dtype))
+        llm = AutoModelForCausalLM.from_config(llm_config(size), dtype=getattr(torch, setting.dtype))
         whisper = WhisperForConditionalGeneration(whisper_config(size))
         whisper.to(getattr(torch, setting.encoder_dtype or setting.dtype))
         config = Desta2Config(
@@ -204,7 +207,7 @@ def _features(count: int, seconds: float) -> Tensor:
 
 
 def _floor(model: Desta2Model, batch: dict[str, Tensor], setting: Setting) -> Callable[[], None]:
-    """The LLM's forward pass and the gradients of its input."""
+    """The LLM's forward pass and the gradients of its input; `forward` itself, past the hooks that time."""
     labels, llm = batch["labels"], model.llm
     positions = torch.arange(labels.shape[1] - TARGET - 1, labels.shape[1] - 1, device=labels.device)
     targets = labels[:, -TARGET:].flatten()
@@ -212,11 +215,24 @@ def _floor(model: Desta2Model, batch: dict[str, Tensor], setting: Setting) -> Ca
     embeds = torch.randn(shape, device=labels.device).to(llm.dtype).requires_grad_()
 
     def run() -> None:
-        logits = llm(inputs_embeds=embeds, logits_to_keep=positions, use_cache=False).logits
+        logits = llm.forward(inputs_embeds=embeds, logits_to_keep=positions, use_cache=False).logits
         F.cross_entropy(logits.flatten(0, 1).float(), targets).backward()
         embeds.grad = None
 
     return run
+
+
+def _floor_flops(model: Desta2Model, setting: Setting) -> int:
+    """Multiplications and additions of the floor: each product once forward, once for its input's gradient.
+
+    Attention is counted as if it were not causal, as is usual, and has two inputs to each of its products.
+    """
+    size, length = setting.size, BEFORE + setting.queries + TRANSCRIPT + AFTER + TARGET
+    weights = sum(p.numel() for block in blocks_of(model.llm) for p in block.parameters() if p.dim() == 2)
+    layers = 2 * weights * setting.batch * length
+    head = 2 * size.llm_vocabulary * size.llm_width * setting.batch * TARGET
+    attention = 4 * size.llm_layers * size.llm_width * setting.batch * length**2
+    return 2 * (layers + head) + 3 * attention
 
 
 def _encoder_pass(model: Desta2Model, setting: Setting) -> dict[str, Callable[[], Any]]:
@@ -227,7 +243,6 @@ def _encoder_pass(model: Desta2Model, setting: Setting) -> dict[str, Callable[[]
     if encoder.dtype != torch.float32:
         encoder = WhisperForConditionalGeneration(whisper_config(setting.size)).get_encoder().eval()
     features = _features(1, setting.seconds)
-    # Not through `__call__`: it is no part of a step.
     return {"one float32 encoder pass": torch.no_grad()(lambda: encoder.forward(features))}
 
 
