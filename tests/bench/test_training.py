@@ -48,6 +48,18 @@ def test_rows_are_those_of_the_issue(bench):
     assert whole["taps"].shape[2] == 1500
 
 
+def test_operations_of_the_floor_are_those_that_torch_counts(bench):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step, models = bench("training_step"), bench("random_models")
+    setting = step.Setting(models.SIZES["smoke"], cached=True, batch=2)
+    model = step._model(setting)
+    model.llm.set_attn_implementation("eager")  # whose products the counter knows
+    with FlopCounterMode(display=False) as counter:
+        step._floor(model, step._batch(setting), setting)()
+    assert step._floor_flops(model, setting) == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
 def case(size="small", cached=True, step=2.0, encoder_pass=2.16, peak_gb=3.0, **more):
     seconds = {"step": step, "floor": 1.6, "one float32 encoder pass": encoder_pass}
     made = {"size": size, "cached": cached, "frames": "speech", "batch": 4, "encoder_dtype": "float32"}
