@@ -23,7 +23,7 @@ test: lint
 # Only transformers and what it pins are installed a second time; the rest, torch above all, is that of .venv.
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -c 'import transformers; print("transformers", transformers.__version__)'
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/model tests/parity
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n auto tests/model tests/parity
 
 $(OLDEST)/.installed: $(INSTALLED)
 	rm -rf $(OLDEST)

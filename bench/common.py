@@ -1,10 +1,6 @@
-"""What the benchmarks of the model share: cases in processes of their own, clips, the machine, its memory."""
+"""What the benchmarks of the model share: cases in processes of their own, clips, the published machine."""
 
 import multiprocessing
-import os
-import platform
-import resource
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,25 +29,3 @@ def speech(count: int, seconds: float) -> list[Any]:
 
     names = [CLIPS[i % len(CLIPS)] for i in range(count)]
     return [np.resize(load_audio(EXAMPLES / name), int(seconds * RATE)) for name in names]
-
-
-def machine() -> dict[str, str]:
-    """Processor and libraries."""
-    import torch
-    import transformers
-
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        named = [line.partition(":")[2] for line in info.read_text().splitlines() if "model name" in line]
-        cpu = named[0].strip() if named else cpu
-    return {
-        "CPU": f"{cpu} ({torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores)",
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
-def peak_gb() -> float:
-    """Largest resident size of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

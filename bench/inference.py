@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import PUBLISHED_PASS, alone, machine, peak_gb, speech
+from common import PUBLISHED_PASS, alone, speech
+from machine import described, peak_gb
 
 # Seconds and peak GB of the published `chat`.
 PUBLISHED = {
@@ -51,7 +52,7 @@ def main() -> None:
                 how = (options.repeats, options.threads, options.fast)
                 found = alone(_measure, folder / str(batch), batch, *how)
                 cases.append(judged({"size": size, "batch": batch, **found}, options.fast))
-    ran_on = {**machine(), "threads": options.threads}
+    ran_on = {**described(), "threads": options.threads}
     result = {"machine": ran_on, "fast": options.fast, "repeats": options.repeats, "cases": cases}
     print(json.dumps(result) if options.json else table(result))
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import PUBLISHED_PASS, alone, machine
+from common import PUBLISHED_PASS, alone
+from machine import described
 
 # Seconds and peak GB of the published training step.
 PUBLISHED = {"small": (18.92, 7.4), "tiny": (6.16, 4.1)}
@@ -39,7 +40,7 @@ def main() -> None:
         found: dict[str, Any] = {"points": points}
     else:
         found = {"cases": [_measured(name, setting, *how) for name, setting in _settings(options)]}
-    result = {"machine": {**machine(), "threads": options.threads}, "repeats": options.repeats, **found}
+    result = {"machine": {**described(), "threads": options.threads}, "repeats": options.repeats, **found}
     shown = training_sweep.table if options.sweep is not None else table
     print(json.dumps(result) if options.json else shown(result))
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import RATE, peak_gb, speech
+from common import RATE, speech
+from machine import peak_gb
 from random_models import Size, llm_config, whisper_config
 from torch import Tensor
 from transformers import AutoModelForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration

@@ -178,6 +178,7 @@ class Provenance(_Fields):
     answer: int | None = None  # 1, 2, … where a clip has several answers
     layout: Text | None = None
     system_prompt: Text | None = None  # empty for none
+    chat_template_kwargs: dict[Text, Json] | None = None  # of the LLM's chat template; None where it had none
     sampling: dict[Text, Json] = Field(default_factory=dict)
     seed_format: Literal["v2", "v2.5"] | None = None
     desta2_version: Text | None = None

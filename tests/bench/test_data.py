@@ -30,6 +30,27 @@ def test_annotate():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_memory_does_not_grow_with_the_corpus():
+    found = json.loads(run(BENCH / "data.py", "memory", "--json", "--clips", "40000"))
+    few, many = found["runs"]
+    assert (few["clips"], many["clips"]) == (10_000, 40_000)
+    assert found["met"]
+    # torch and transformers are most of it, and would hide what grows
+    assert (many["peak_mb"] - many["before_mb"]) - (few["peak_mb"] - few["before_mb"]) < 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_requests_a_second():
+    found = json.loads(run(BENCH / "data.py", "respond", "--json", "--clips", "200", "--rounds", "1"))
+    rates = found["requests_per_s"]
+    assert set(rates) == {"respond", "respond --backbone", "bare httpx2"}
+    assert all(rate > 0 for rate in rates.values())
+    assert found["met"]["respond"] == (rates["respond"] >= 300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_accuracy_stays_what_the_docs_say():
     result = json.loads(run(BENCH / "accuracy.py", "--clips", 20, "--json"))
     assert result["f0"]["as spoken"]["median"] < 1  # %

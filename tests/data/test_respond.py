@@ -161,6 +161,11 @@ def test_progress_counts_all_answers_dealt_with(tmp_path, seeds):
         (Scripted(), {"n": 2}, "it has one answer a clip and n is 2"),
         (Scripted(style=PromptStyle("desta2.5", "Listen.")), {}, "layout was 'desta2' and is 'desta2.5'"),
         (Scripted(style=PromptStyle("desta2", None)), {}, "system_prompt was 'Listen.' and is ''"),
+        (
+            Scripted(style=PromptStyle("desta2", "Listen.", chat_template_kwargs={"think": True})),
+            {},
+            "chat_template_kwargs was None and is {'think': True}",
+        ),
     ],
 )
 def test_answers_of_two_kinds_are_not_mixed(tmp_path, seeds, backend, options, message):

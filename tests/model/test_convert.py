@@ -416,7 +416,7 @@ def test_frozen_models_that_are_not_there(bases, tmp_path):
     assert f"{bases}/llm is no Whisper" in complaint(source, tmp_path / "out", **llm)
     (tmp_path / "empty").mkdir()
     both = {"encoder_id": str(bases / "whisper"), "llm_id": str(tmp_path / "empty")}
-    assert f"cannot read the configuration of the LLM {tmp_path}/empty" in complaint(
+    assert f"cannot read the configuration of the LLM {tmp_path}/empty: it has no config.json" in complaint(
         source, tmp_path / "out", **both
     )
 

@@ -59,3 +59,11 @@ def test_prompts_of_another_kind_are_told(caplog):
     assert "2 of 3 pairs were asked for in another way than the model will be" in caplog.text
     assert "layout 'desta2.5', in training 'desta2'" in caplog.text
     assert "system_prompt '', in training 'Listen.'" in caplog.text
+
+
+def test_so_are_other_variables_of_the_chat_template(caplog):
+    asked = {"llm": "x", "fingerprint": "abc", "layout": "desta2", "system_prompt": "Listen."}
+    told = pairs({**asked, "chat_template_kwargs": {"enable_thinking": False}}, asked)
+    warn_if_not_self_generated(told, CONFIG)
+    assert "1 of 2 pairs" in caplog.text
+    assert "chat_template_kwargs {'enable_thinking': False}, in training None" in caplog.text

@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+DataRoot = Annotated[Path | None, typer.Option(help="Where relative audio paths are looked for first.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Processes to use; all cores by default.")]
+SkipBad = Annotated[bool, typer.Option(help="Count and list bad lines and clips instead of stopping.")]
 
 DEBUG = "desta2.debug"
 """Key of `Context.meta`, which a verb shares with its parents, for the choice of --debug."""

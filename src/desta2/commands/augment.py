@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit
+from desta2.commands import AsJson, DataRoot, Processes, SkipBad, Verbose, emit
 
 
 def augment(
@@ -36,18 +36,12 @@ def augment(
     audio_folder: Annotated[
         Path | None, typer.Option(help="Where the copies' audio goes; beside the output by default.")
     ] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="Where relative audio paths are looked for first.")
-    ] = None,
+    data_root: DataRoot = None,
     scheme: Annotated[
         Path | None, typer.Option(help="Your own attributes.yaml: which labels noise and rooms make untrue.")
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes to use; all cores by default.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option(help="Count and list bad lines and clips instead of stopping.")
-    ] = False,
+    processes: Processes = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:

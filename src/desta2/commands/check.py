@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit
+from desta2.commands import AsJson, DataRoot, Verbose, emit
 from desta2.progress import Progress
 
 
@@ -35,9 +35,7 @@ def check(
     seeds: Annotated[
         Path | None, typer.Option(help="The seeds of the pairs: speakers, languages, lengths for the card.")
     ] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="Where relative audio paths are looked for first.")
-    ] = None,
+    data_root: DataRoot = None,
     examples: Annotated[
         int | None, typer.Option(min=0, help="Examples of each filter; 3 by default.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit, quiet_transformers
+from desta2.commands import AsJson, DataRoot, Processes, SkipBad, Verbose, emit, quiet_transformers
 from desta2.progress import Progress
 
 Clips = Annotated[
@@ -20,9 +20,7 @@ def annotate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the annotated clips go.")] = Path(
         "clips.annotated.jsonl"
     ),
-    data_root: Annotated[
-        Path | None, typer.Option(help="Where relative audio paths are looked for first.")
-    ] = None,
+    data_root: DataRoot = None,
     scheme: Annotated[
         Path | None,
         typer.Option(
@@ -32,12 +30,8 @@ def annotate(
     transcribe: Annotated[
         str | None, typer.Option(help="Whisper that writes missing texts: folder, hub id, or 'nano'.")
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes to use; all cores by default.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option(help="Count and list bad lines and clips instead of stopping.")
-    ] = False,
+    processes: Processes = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from desta2.commands import AsJson, Verbose, emit, quiet_transformers
+from desta2.commands import AsJson, Processes, Verbose, emit, quiet_transformers
 
 app = typer.Typer(
     help="The method in miniature: nano corpora, and nano backbones from nothing.", no_args_is_help=True
@@ -24,9 +24,7 @@ def corpus(
     split: Annotated[
         str, typer.Option(help="train, val or test: other speakers and sentences in each.")
     ] = "train",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes to use; all cores by default.")
-    ] = None,
+    processes: Processes = None,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:

@@ -25,7 +25,7 @@ from desta2.data.manifests import relocate_audio
 from desta2.data.pool import cores, in_order
 from desta2.data.scenes import recordings
 from desta2.data.sources.stage import portable
-from desta2.data.sources.store import AudioStore
+from desta2.data.sources.store import AudioStore, audio_folder_of
 from desta2.data.vad import speech_spans
 from desta2.errors import AudioError, RunError
 from desta2.journal import Journal
@@ -146,11 +146,6 @@ def augment(
     return summary
 
 
-def audio_folder_of(out: Path) -> Path:
-    """Where the audio of the copies goes by default."""
-    return out.with_name(f"{out.name.removesuffix('.jsonl')}_audio")
-
-
 def _folder(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
@@ -164,9 +159,9 @@ def _settings(recipe: Recipe) -> dict[str, object]:
 def _contents(folder: Path | None) -> str | None:
     if folder is None:
         return None
-    names = "\n".join(path.relative_to(folder).as_posix() for path in recordings(folder))
-    digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    return f"{len(recordings(folder))} files ({digest})"
+    names = [path.relative_to(folder).as_posix() for path in recordings(folder)]
+    listing = "\n".join(names).encode("utf-8", "surrogateescape")
+    return f"{len(names)} files ({hashlib.blake2b(listing, digest_size=6).hexdigest()})"
 
 
 def _without(clips: Iterable[Clip], recipe: Recipe, journal: Journal, summary: Summary) -> Iterator[Clip]:

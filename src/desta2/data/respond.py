@@ -195,6 +195,7 @@ def provenance(backend: Backend, asking: Asking) -> Provenance:
         prompt_pool=asking.prompts.fingerprint,
         layout=backend.style.layout,
         system_prompt=backend.style.system_prompt or "",
+        chat_template_kwargs=dict(backend.style.chat_template_kwargs or {}) or None,
         sampling=asking.sampling.to_dict(),
         desta2_version=__version__,
     )
@@ -209,6 +210,7 @@ def _check_begun(first: Mapping[str, Any], now: Provenance, asking: Asking, out:
     llm = "fingerprint" if now.fingerprint else "llm"  # a name alone may be a path, which moves
     keys = [llm, "prompt_pool" if now.prompt_pool or begun.get("prompt_pool") else "prompt"]
     keys += [key for key in ("layout", "system_prompt") if key in begun]  # older pairs do not say
+    keys.append("chat_template_kwargs")
 
     def facts(given: Mapping[str, Any]) -> dict[str, Any]:
         sampling = given.get("sampling") or {}

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, WhisperConfig, WhisperForConditionalGeneration
 
 from desta2.errors import CheckpointError
-from desta2.model.checkpoint import resolve_base
+from desta2.model.checkpoint import resolve_base, was_quantised
 from desta2.model.configuration import Desta2Config
 from desta2.model.fast import is_emulated
 
@@ -95,12 +95,7 @@ def _load(auto: Any, what: str, base: str, config: Any, dtype: Any, **options: A
         raise CheckpointError(f"cannot load the {what} {base}: {error}") from error
     # Weights are stored as float16 to save space; few CPUs compute in it, and none fast.
     half_on_cpu = dtype == "auto" and module.dtype == torch.float16 and module.device.type == "cpu"
-    return module.float() if half_on_cpu and not is_quantised(module) else module
-
-
-def is_quantised(module: Any) -> bool:
-    """Whether transformers loaded it with rounded weights."""
-    return getattr(module, "hf_quantizer", None) is not None
+    return module.float() if half_on_cpu and not was_quantised(module) else module
 
 
 def read_config(what: str, base: str, *, needed: bool, **hub_options: Any) -> Any:
@@ -120,6 +115,9 @@ def read_config(what: str, base: str, *, needed: bool, **hub_options: Any) -> An
     """
     path = resolve_base(base, None)
     try:
+        if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+            # Old versions of transformers guess a kind of model from the name of such a folder.
+            raise OSError("it has no config.json")
         return AutoConfig.from_pretrained(
             path, local_files_only=not needed, trust_remote_code=False, **hub_options
         )

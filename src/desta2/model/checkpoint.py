@@ -234,12 +234,17 @@ def base_fingerprint(base: str, module: nn.Module, cache_dir: Any = None) -> str
         folder = Path(config).parent if config else Path(base)
     if _weight_files(folder):
         return fingerprint(folder)
-    if getattr(module, "hf_quantizer", None) is not None:
+    if was_quantised(module):
         raise CheckpointError(
             f"{base} has no safetensors files, so once quantised it cannot be told from others; load it "
             "without quantization_config, save it with save_pretrained, and use that folder"
         )
     return fingerprint(module)
+
+
+def was_quantised(module: nn.Module) -> bool:
+    """Whether transformers rounded the weights in loading."""
+    return getattr(module, "hf_quantizer", None) is not None
 
 
 def fingerprint_at_hand(base: str, **hub_options: Any) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from desta2.data.backbone import same_name
 from desta2.model.configuration import Desta2Config
@@ -57,9 +58,13 @@ def _other_llm(told: Provenance, config: Desta2Config) -> bool:
 
 
 def _asked_otherwise(told: Provenance, config: Desta2Config) -> str:
-    trained = {"layout": config.layout, "system_prompt": config.system_prompt or ""}
+    trained: dict[str, Any] = {"layout": config.layout, "system_prompt": config.system_prompt or ""}
+    said = {key: given for key in trained if (given := getattr(told, key)) is not None}
+    if said:  # pairs that tell of the prompt tell all of it
+        trained["chat_template_kwargs"] = config.chat_template_kwargs or None
+        said["chat_template_kwargs"] = told.chat_template_kwargs
     return ", ".join(
         f"{key} {given!r}, in training {trained[key]!r}"
-        for key in trained
-        if (given := getattr(told, key)) is not None and given != trained[key]
+        for key, given in said.items()
+        if given != trained[key]
     )

@@ -35,6 +35,10 @@ class Attributes(StrictModel):
 
     attributes: tuple[str, ...] | None = None
 
+    def looks_at(self, attribute: str) -> bool:
+        """Whether an attribute is one of them."""
+        return self.attributes is None or attribute in self.attributes
+
 
 class Contradiction(Attributes):
     """A duration may differ from the seed's by `duration_seconds` and by `duration_share` of it."""

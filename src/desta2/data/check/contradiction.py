@@ -29,17 +29,14 @@ class Contradiction(Filter):
         known = self._reader.known(item)
         for claim in self._reader.claims(item):
             seed = known.get(claim.attribute)
-            if seed is None or seed.values is None or not self._looks_at(claim.attribute):
+            if seed is None or seed.values is None or not self._settings.looks_at(claim.attribute):
                 continue
             if not self._reader.agrees(claim, seed.values):
                 written = shown(", ".join(seed.written), 60)
                 return Finding(
                     f"{claim.attribute}: the answer says {claim.word!r}, the seed {written!r}", claim.excerpt
                 )
-        return self._duration(item) if self._looks_at("duration") else None
-
-    def _looks_at(self, attribute: str) -> bool:
-        return self._settings.attributes is None or attribute in self._settings.attributes
+        return self._duration(item) if self._settings.looks_at("duration") else None
 
     def _duration(self, item: Item) -> Finding | None:
         lengths = known_seconds(item)

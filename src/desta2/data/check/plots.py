@@ -42,9 +42,9 @@ def _bars(axes: Any, name: str, counts: Mapping[str, int]) -> None:
         most.append((f"{len(counts) - len(most)} others", rest))
     places = range(len(most))
     axes.barh(places, [count for _, count in most], 0.72, color=_BAR)
+    _finish(axes, name)
     axes.set_yticks(places, [_label(value) for value, _ in most], parse_math=False)
     axes.set_ylim(max(len(most), 3) - 0.4, -0.6)  # the most frequent on top; few bars stay thin
-    _finish(axes, name)
     axes.grid(axis="x", color=_LINE, linewidth=0.6)
 
 
@@ -72,7 +72,7 @@ def _finish(axes: Any, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_LINE)
     axes.tick_params(labelsize=8, color=_LINE, labelcolor=_INK)
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(nbins=5, integer=True)
 
 
 def _label(text: str) -> str:

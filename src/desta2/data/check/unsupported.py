@@ -26,8 +26,7 @@ class Unsupported(Filter):
             return Unchecked("no seed that can be read")
         known = self._reader.known(item)
         for claim in self._reader.claims(item):
-            wanted = self._settings.attributes is None or claim.attribute in self._settings.attributes
-            if wanted and claim.attribute not in known:
+            if self._settings.looks_at(claim.attribute) and claim.attribute not in known:
                 return Finding(
                     f"{claim.attribute}: the answer says {claim.word!r}, the seed nothing", claim.excerpt
                 )

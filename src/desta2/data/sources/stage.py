@@ -19,8 +19,9 @@ from desta2.data.audio import audio_seconds
 from desta2.data.headers import header_seconds
 from desta2.data.sources import load_source
 from desta2.data.sources.base import Options, Reading, Source
-from desta2.data.sources.store import AudioStore
+from desta2.data.sources.store import AudioStore, audio_folder_of
 from desta2.errors import AudioError, InputError
+from desta2.ids import IdTable
 from desta2.journal import Journal
 from desta2.records import Clip, Record, Seed
 
@@ -95,18 +96,15 @@ def read_corpus(
     if options.max_seconds != Options().max_seconds and not options.dialogues:
         raise InputError("--max-seconds is the longest clip of a dialogue: it goes with --dialogues")
     root = Path(data_root).expanduser().absolute() if data_root is not None else None
-    store = AudioStore(Path(audio_folder) if audio_folder is not None else _audio_folder(out))
+    store = AudioStore(Path(audio_folder) if audio_folder is not None else audio_folder_of(out))
     reading = Reading(options, store, data_root=root, skip_bad=skip_bad)
     records: Iterable[Record] = source.read(src, reading)  # before the manifest is touched: it may refuse
     summary = Summary()
     with Journal(out) as journal:
         _check_continues(journal.first, source, src, options, out)
-        before = set(journal.done)
-        for record in itertools.islice(records, limit):
-            if record.id in before:
-                before.discard(record.id)
-                summary.already_done += 1
-            elif record.id in journal.done:
+        seen = IdTable()  # in this run: of those in the journal, an earlier run may have written them
+        for place, record in enumerate(itertools.islice(records, limit)):
+            if record.id in seen:
                 if source.repeats:
                     reading.leave_out(record.id, "rows that repeat an earlier one")
                 else:
@@ -114,8 +112,12 @@ def read_corpus(
                         record.id, "the id is used twice: give another column as the id, or rename a file"
                     )
                 continue
+            if record.id in journal.done:
+                seen.setdefault(record.id, place)
+                summary.already_done += 1
             elif (ready := _ready(record, reading, source.label(src), out, root, durations)) is not None:
                 journal.append(ready)
+                seen.setdefault(record.id, place)
                 _count(ready, summary)
             if progress is not None:
                 progress(summary.already_done + summary.written)
@@ -127,10 +129,6 @@ def read_corpus(
 def _taken(options: frozenset[str]) -> str:
     flags = sorted(_FLAGS.get(option, f"--{option}") for option in options)
     return ", ".join(flags) if flags else "none of --split, --map and the like"
-
-
-def _audio_folder(out: Path) -> Path:
-    return out.with_name(f"{out.name.removesuffix('.jsonl')}_audio")
 
 
 def _check_continues(

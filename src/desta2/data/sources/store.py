@@ -70,3 +70,8 @@ def suffix_for(content: bytes, name: str | None = None) -> str:
         )
     given = os.path.splitext(name or "")[1].lower()
     return given if re.fullmatch(r"\.[a-z0-9]{1,5}", given) else _SUFFIXES[kind]
+
+
+def audio_folder_of(manifest: Path) -> Path:
+    """Where the audio of a manifest goes by default: "NAME_audio" beside it."""
+    return manifest.with_name(f"{manifest.name.removesuffix('.jsonl')}_audio")

@@ -1,7 +1,5 @@
 """Whether memory grows with the corpus: seed + respond at 10,000 clips and at N, with an instant LLM.
 
-    python bench/memory.py [--clips 100000 | --clips 1000000]
-
 Each size runs in a process of its own, which writes its clips, then seeds them, then has them answered by a
 backend in the same process (no network, no LLM), and then starts again on the finished output, so that
 scanning what is done is measured too. Reported are the peak of resident memory, as the system counts it, what
@@ -9,20 +7,20 @@ was there before the first clip (torch and transformers, mostly), and seconds.
 """
 
 import argparse
-import json
 import logging
-import resource
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from instant_llm import ANSWER
+from machine import peak_gb
 
 FEW = 10_000
-TARGET = 1.10  # peak at N clips over peak at FEW
+WANTED = 1.10  # peak at N clips over peak at FEW
 
 
 class Instant:
@@ -45,8 +43,9 @@ class Instant:
             yield request, Reply(ANSWER, True)
 
 
-def measure(count: int) -> dict[str, float]:
+def run(count: int) -> dict[str, float]:
     """Run both stages on `count` clips in this process."""
+    logging.getLogger("desta2").setLevel(logging.ERROR)
     import desta2.model.prompt  # noqa: F401  # with torch, which respond would import later
     from desta2.data.respond import respond
     from desta2.data.seed import seed
@@ -80,29 +79,41 @@ def measure(count: int) -> dict[str, float]:
 
 def peak_mb() -> float:
     """Largest resident memory of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return round(peak_gb() * 1e3, 1)
 
 
-def main() -> None:
-    """The command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--clips", type=int, default=100_000)
-    parser.add_argument("--alone", action="store_true", help="measure in this process")
-    arguments = parser.parse_args()
-    logging.getLogger("desta2").setLevel(logging.ERROR)
-    if arguments.alone:
-        print(json.dumps(measure(arguments.clips)))
-        return
-    found = [
-        json.loads(subprocess.check_output([sys.executable, __file__, "--alone", "--clips", str(count)]))
-        for count in (FEW, arguments.clips)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the benchmark."""
+    parser.add_argument("--clips", type=int, default=100_000, help=f"beside {FEW:,}")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Both sizes, each in a process of its own, and the ratio of their peaks."""
+    context = multiprocessing.get_context("spawn")
+    runs = []
+    for count in (FEW, options.clips):
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            runs.append(pool.submit(run, count).result())
+    ratio = runs[1]["peak_mb"] / runs[0]["peak_mb"]
+    return {"runs": runs, "ratio": ratio, "met": ratio <= WANTED}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result in Markdown."""
+    stages = ("seed", "respond", "respond again")
+    rows = [
+        "| clips | MB before the first clip | peak, MB | "
+        + " | ".join(f"{name}, s" for name in stages)
+        + " |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    ratio = found[1]["peak_mb"] / found[0]["peak_mb"]
-    print(json.dumps({"runs": found, "ratio": round(ratio, 3), "target": TARGET}, indent=2))
-    sys.exit(ratio > TARGET)
-
-
-if __name__ == "__main__":
-    main()
+    for found in result["runs"]:
+        cells = (
+            f"{found['clips']:,}",
+            found["before_mb"],
+            found["peak_mb"],
+            *(found[name] for name in stages),
+        )
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    verdict = "as wanted" if result["met"] else "missed"
+    return "\n".join([*rows, "", f"{result['ratio']:.3f} times the memory (wanted {WANTED}: {verdict})"])

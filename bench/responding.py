@@ -1,7 +1,5 @@
 """What `desta2 respond` costs beside the LLM: requests a second against a server that answers at once.
 
-    python bench/respond.py [--clips 3000] [--concurrency 32]
-
 Side by side, in turns: the whole stage (seeds read, prompts built, requests sent, pairs journalled); the same
 with each prompt compared with training's by the nano LLM's tokenizer (--backbone); and one httpx2 client that
 posts the same bodies and does nothing else. The server is a process of its own.
@@ -17,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from instant_llm import instant_llm
@@ -31,7 +30,7 @@ from desta2.model.configuration import DEFAULT_SYSTEM_PROMPT
 from desta2.model.prompt import seed_messages, template_messages
 from desta2.records import Seed, read_records, write_records
 
-TARGET = 300  # requests a second
+WANTED = 300  # requests a second
 STYLE = PromptStyle("desta2", DEFAULT_SYSTEM_PROMPT)
 
 
@@ -77,20 +76,21 @@ async def bare(url: str, bodies: list[bytes], concurrency: int) -> None:
         await asyncio.gather(*(work() for _ in range(concurrency)))
 
 
-def main() -> None:
-    """The command."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the benchmark."""
     parser.add_argument("--clips", type=int, default=3000)
     parser.add_argument("--concurrency", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=3, help="runs that the medians are over")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Requests a second of each way; medians over the rounds."""
     logging.getLogger("desta2").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, instant_llm() as url:
         seeds = Path(folder) / "seeds.jsonl"
-        write_seeds(seeds, arguments.clips)
+        write_seeds(seeds, options.clips)
         bodies = [body_of(seed) for seed in read_records(seeds, Seed)]
-        backbone, most = Backbone("nano"), arguments.concurrency
+        backbone, most = Backbone("nano"), options.concurrency
         outputs = (Path(folder) / f"pairs{number}" for number in itertools.count())
 
         def bare_seconds() -> float:
@@ -104,16 +104,20 @@ def main() -> None:
             "bare httpx2": bare_seconds,
         }
         rates: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(arguments.rounds):
+        for _ in range(options.rounds):
             for name, run in runs.items():
-                rates[name].append(arguments.clips / run())
-        result = {
-            name: {"requests_per_s": round(statistics.median(found)), "all": [round(rate) for rate in found]}
-            for name, found in rates.items()
-        }
-        result["target"] = {"requests_per_s": TARGET}
-        print(json.dumps(result, indent=2))
+                rates[name].append(options.clips / run())
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    met = {name: found[name] >= WANTED for name in ("respond", "respond --backbone")}
+    return {"clips": options.clips, "requests_per_s": found, "met": met}
 
 
-if __name__ == "__main__":
-    main()
+def table(result: dict[str, Any]) -> str:
+    """The result in Markdown."""
+    rows = ["| | requests a second | wanted |", "| --- | --- | --- |"]
+    for name, rate in result["requests_per_s"].items():
+        verdict = {True: f"{WANTED}: as wanted", False: f"{WANTED}: missed", None: ""}[
+            result["met"].get(name)
+        ]
+        rows.append(f"| {name} | {rate:.0f} | {verdict} |")
+    return "\n".join(rows)
