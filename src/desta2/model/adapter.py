@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from desta2.errors import InputError, RunError
+from desta2.model.attention import attend
 from desta2.model.configuration import Desta2Config
 
 LAYER_NORM_EPS = 1e-12
@@ -39,13 +40,12 @@ class Attention(nn.Module):
 
         `mask` (batch, 1, 1, m) is False where it may not look; None lets it look at all.
         """
-        mixed = F.scaled_dot_product_attention(
+        mixed = attend(
             self._split(self.query(x)),  # (batch, heads, n, width / heads)
             self._split(self.key(context)),
             self._split(self.value(context)),
-            attn_mask=mask,
-            dropout_p=self.dropout.p if self.training else 0.0,
-            is_causal=False,
+            mask,
+            self.dropout.p if self.training else 0.0,
         )
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.norm(x + self.dropout(self.output(mixed)))

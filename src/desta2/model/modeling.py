@@ -211,8 +211,12 @@ class Desta2Model(Stored, Speaking, PreTrainedModel):  # type: ignore[misc]
         if not len(keep):
             raise InputError("no label in the batch: every entry of labels is -100")
         logits = self._logits_at(embeds, _needed(attention_mask), keep)  # (batch, len(keep), vocabulary)
-        wanted, targets = wanted[:, keep], targets[:, keep]
-        total = F.cross_entropy(logits[wanted].float(), targets[wanted].to(logits.device), reduction="sum")
+        wanted, targets = wanted[:, keep].to(logits.device), targets[:, keep].to(logits.device)
+        if wanted.all():
+            logits, targets = logits.flatten(0, 1), targets.flatten()
+        else:  # a copy, made only where some row has fewer labels than there are positions
+            logits, targets = logits[wanted], targets[wanted]
+        total = F.cross_entropy(logits.float(), targets, reduction="sum")
         return total / (wanted.sum() if n_items is None else n_items)
 
     def _logits_at(self, embeds: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
