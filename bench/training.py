@@ -14,11 +14,12 @@ machine and are carried here by the time of one float32 encoder pass; memory is 
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from common import PUBLISHED_PASS, alone
+from common import PUBLISHED_PASS
 from machine import described
 
 # Seconds and peak GB of the published training step.
@@ -31,6 +32,7 @@ WANTED_BFLOAT16, WANTED_MEMORY, WANTED_UTILISATION = 2.5, 0.5, 0.5
 def main() -> None:
     """Measure, and print a table or JSON."""
     options = _options()
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     how = (options.repeats, options.threads)
     if options.sweep is not None:
         import training_sweep
@@ -67,7 +69,7 @@ def _options() -> argparse.Namespace:
 def _settings(options: argparse.Namespace) -> list[tuple[str, Any]]:
     """Sizes by name, with their settings."""
     from random_models import SIZES
-    from training_step import Setting
+    from training_setting import Setting
 
     common = {
         "dtype": options.dtype,
@@ -86,7 +88,7 @@ def _settings(options: argparse.Namespace) -> list[tuple[str, Any]]:
 
 
 def _measured(size: str, setting: Any, repeats: int, threads: int) -> dict[str, Any]:
-    from training_step import measure
+    from training_step import measure_apart
 
     case = {
         "size": size,
@@ -96,7 +98,7 @@ def _measured(size: str, setting: Any, repeats: int, threads: int) -> dict[str, 
         "encoder_dtype": setting.encoder_dtype or setting.dtype,
     }
     print("measuring:", ", ".join(f"{name} {value}" for name, value in case.items()), file=sys.stderr)
-    return judged({**case, **alone(measure, setting, repeats, threads)})
+    return judged({**case, **measure_apart(setting, repeats, threads)})
 
 
 def judged(case: dict[str, Any]) -> dict[str, Any]:

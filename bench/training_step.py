@@ -6,61 +6,50 @@ can be faster, whatever its encoder and adapter do.
 """
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import RATE, speech
+from common import alone
 from machine import peak_gb
-from random_models import Size, llm_config, whisper_config
+from random_models import whisper_config
 from torch import Tensor
-from transformers import AutoModelForCausalLM, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from training_setting import TARGET, Setting, batch_of, features, made, write_bases
+from transformers import WhisperForConditionalGeneration
 
-from desta2 import Desta2Config, Desta2Model
+from desta2 import Desta2Model
 from desta2.model.blocks import blocks_of
-from desta2.model.configuration import default_tap_layers
 
-BEFORE, AFTER, TRANSCRIPT, TARGET = 20, 37, 32, 96  # tokens of a row; the clip's vectors stand behind BEFORE
-FRAMES_PER_SECOND, WINDOW = 50, 1500
 PARTS = ("encoder", "q_former", "llm", "backward_llm", "backward_q_former", "optimizer")
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is trained, and how.
+def measure_apart(setting: Setting, repeats: int, threads: int) -> dict[str, Any]:
+    """`measure` in a process of its own, with the frozen models written by another one."""
+    with tempfile.TemporaryDirectory(prefix="desta2-bench-") as name:
+        if setting.device == "cpu":
+            alone(write_bases, setting.size, Path(name))
+        found: dict[str, Any] = alone(measure, setting, repeats, threads, Path(name))
+    return found
 
-    Attributes:
-        cached: taps are given (as float16, as a cache on disk holds them); else the encoder is in the step.
-        frames: `encoder_frames` of the configuration; cached taps are cut accordingly.
-        dtype: of the frozen models; with bfloat16 the adapter runs under autocast.
-        encoder_dtype: of the Whisper, where it is another.
+
+def measure(setting: Setting, repeats: int, threads: int, bases: Path) -> dict[str, Any]:
+    """Median seconds of steps, their parts and the floor; peak memory of the steps; rates.
+
+    Args:
+        setting: What is trained.
+        repeats: Steps that the medians are over.
+        threads: Of torch.
+        bases: Folder with the frozen models, for a CPU.
     """
-
-    size: Size
-    cached: bool
-    frames: str = "all"
-    batch: int = 4
-    seconds: float = 5.0
-    taps: int = 4
-    queries: int = 64
-    layers: int = 6
-    dtype: str = "float32"
-    encoder_dtype: str | None = None
-    device: str = "cpu"
-    checkpointing: bool = False
-    compiled: bool = False
-
-
-def measure(setting: Setting, repeats: int, threads: int) -> dict[str, Any]:
-    """Median seconds of steps, their parts and the floor; peak memory of the steps; rates."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     imports_gb = peak_gb()
-    model, batch = _model(setting), _batch(setting)
+    model, batch = made(setting, bases), batch_of(setting)
     optimizer = torch.optim.AdamW(model.adapter.parameters(), lr=1e-4, betas=(0.9, 0.98), fused=True)
     times = _Times(model, setting.device)
     if setting.device != "cpu":
@@ -152,61 +141,6 @@ def _step(
     times.add("step", end - start)
 
 
-def _model(setting: Setting) -> Desta2Model:
-    size = setting.size
-    with torch.device(setting.device):
-        llm = AutoModelForCausalLM.from_config(llm_config(size), dtype=getattr(torch, setting.dtype))
-        whisper = WhisperForConditionalGeneration(whisper_config(size))
-        whisper.to(getattr(torch, setting.encoder_dtype or setting.dtype))
-        config = Desta2Config(
-            encoder_layers=size.whisper_layers,
-            tap_layers=_tap_layers(setting),
-            n_queries=setting.queries,
-            adapter_layers=setting.layers,
-            adapter_heads=size.whisper_heads,
-            d_encoder=size.whisper_width,
-            d_llm=size.llm_width,
-            encoder_frames=setting.frames,
-        )
-        model = Desta2Model(config, whisper, llm)
-    if setting.checkpointing:
-        model.gradient_checkpointing_enable()
-    if setting.compiled:
-        model.compile_blocks()
-    return model.train()
-
-
-def _tap_layers(setting: Setting) -> list[int]:
-    return default_tap_layers(setting.size.whisper_layers, setting.taps)
-
-
-def _batch(setting: Setting) -> dict[str, Tensor]:
-    rows, length = setting.batch, BEFORE + setting.queries + TRANSCRIPT + AFTER + TARGET
-    ids = torch.randint(0, setting.size.llm_vocabulary, (rows, length))
-    labels = ids.clone()
-    labels[:, :-TARGET] = -100
-    own = min(WINDOW, round(setting.seconds * FRAMES_PER_SECOND))
-    batch = {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "labels": labels,
-        "audio_slots": torch.tensor([[row, BEFORE] for row in range(rows)]),
-        "frames": torch.full((rows,), own),
-    }
-    if setting.cached:
-        kept = own if setting.frames == "speech" else WINDOW
-        n_taps = len(_tap_layers(setting))
-        batch["taps"] = torch.randn(n_taps, rows, kept, setting.size.whisper_width).half()
-    else:
-        batch["input_features"] = _features(rows, setting.seconds)
-    return {name: tensor.to(setting.device) for name, tensor in batch.items()}
-
-
-def _features(count: int, seconds: float) -> Tensor:
-    extract = WhisperFeatureExtractor()
-    return extract(speech(count, seconds), sampling_rate=RATE, return_tensors="pt").input_features
-
-
 def _floor(model: Desta2Model, batch: dict[str, Tensor], setting: Setting) -> Callable[[], None]:
     """The LLM's forward pass and the gradients of its input; `forward` itself, past the hooks that time."""
     labels, llm = batch["labels"], model.llm
@@ -228,7 +162,7 @@ def _floor_flops(model: Desta2Model, setting: Setting) -> int:
 
     Attention is counted as if it were not causal, as is usual, and has two inputs to each of its products.
     """
-    size, length = setting.size, BEFORE + setting.queries + TRANSCRIPT + AFTER + TARGET
+    size, length = setting.size, setting.length
     weights = sum(p.numel() for block in blocks_of(model.llm) for p in block.parameters() if p.dim() == 2)
     layers = 2 * weights * setting.batch * length
     head = 2 * size.llm_vocabulary * size.llm_width * setting.batch * TARGET
@@ -243,8 +177,8 @@ def _encoder_pass(model: Desta2Model, setting: Setting) -> dict[str, Callable[[]
     encoder = model.whisper.get_encoder()
     if encoder.dtype != torch.float32:
         encoder = WhisperForConditionalGeneration(whisper_config(setting.size)).get_encoder().eval()
-    features = _features(1, setting.seconds)
-    return {"one float32 encoder pass": torch.no_grad()(lambda: encoder.forward(features))}
+    clip = features(1, setting.seconds)
+    return {"one float32 encoder pass": torch.no_grad()(lambda: encoder.forward(clip))}
 
 
 def _matmul_rate(setting: Setting, now: Callable[[], float]) -> float:

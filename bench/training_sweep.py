@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import alone
-
 # Heads of width 64, three to a key/value head, as in the LLM of the other measurements, 576 × 12.
 LLMS = {"192 × 6": (192, 6), "576 × 12": (576, 12), "768 × 16": (768, 16), "960 × 20": (960, 20)}
 # Panels: the label of the axis, and what is varied.
@@ -22,21 +20,21 @@ PANELS: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 def measured(size: str, repeats: int, threads: int) -> list[dict[str, Any]]:
     """Seconds of a step and of the floor at every point, with either kind of frames."""
-    from training_step import measure
+    from training_step import measure_apart
 
     points: list[dict[str, Any]] = []
     known: dict[Any, dict[str, float]] = {}  # all panels have one setting in common
     for point, setting in _settings(size):
         if setting not in known:
             print("measuring:", *point.values(), file=sys.stderr)
-            known[setting] = alone(measure, setting, repeats, threads)["seconds"]
+            known[setting] = measure_apart(setting, repeats, threads)["seconds"]
         points.append({**point, "step": known[setting]["step"], "floor": known[setting]["floor"]})
     return points
 
 
 def _settings(size: str) -> Iterator[tuple[dict[str, Any], Any]]:
     from random_models import SIZES
-    from training_step import Setting
+    from training_setting import Setting
 
     for label, (varied, values) in PANELS.items():
         for value in values:

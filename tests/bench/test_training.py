@@ -39,24 +39,25 @@ def test_it_measures_steps_and_their_parts(tmp_path):
 
 
 def test_rows_are_those_of_the_issue(bench):
-    step, sizes = bench("training_step"), bench("random_models").SIZES
-    batch = step._batch(step.Setting(sizes["smoke"], cached=True, frames="speech"))
+    settings, sizes = bench("training_setting"), bench("random_models").SIZES
+    batch = settings.batch_of(settings.Setting(sizes["smoke"], cached=True, frames="speech"))
     assert batch["input_ids"].shape == (4, 249)
     assert (batch["labels"] != -100).sum(1).tolist() == [96] * 4
     assert batch["taps"].shape == (2, 4, 250, 16), "both layers, 5 s"
-    whole = step._batch(step.Setting(sizes["smoke"], cached=True))
+    whole = settings.batch_of(settings.Setting(sizes["smoke"], cached=True))
     assert whole["taps"].shape[2] == 1500
 
 
-def test_operations_of_the_floor_are_those_that_torch_counts(bench):
+def test_operations_of_the_floor_are_those_that_torch_counts(bench, tmp_path):
     from torch.utils.flop_counter import FlopCounterMode
 
-    step, models = bench("training_step"), bench("random_models")
-    setting = step.Setting(models.SIZES["smoke"], cached=True, batch=2)
-    model = step._model(setting)
+    step, settings = bench("training_step"), bench("training_setting")
+    setting = settings.Setting(bench("random_models").SIZES["smoke"], cached=True, batch=2)
+    settings.write_bases(setting.size, tmp_path)
+    model = settings.made(setting, tmp_path)
     model.llm.set_attn_implementation("eager")  # whose products the counter knows
     with FlopCounterMode(display=False) as counter:
-        step._floor(model, step._batch(setting), setting)()
+        step._floor(model, settings.batch_of(setting), setting)()
     assert step._floor_flops(model, setting) == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
@@ -113,11 +114,11 @@ def test_the_sweep_varies_one_thing_at_a_time_and_draws_it(bench, monkeypatch, t
     sweep = bench("training_sweep")
     calls = []
 
-    def alone(measure, setting, repeats, threads):
+    def measured(setting, repeats, threads):
         calls.append(setting)
         return {"seconds": {"step": 2.0 + setting.layers, "floor": 1.0}}
 
-    monkeypatch.setattr(sweep, "alone", alone)
+    monkeypatch.setattr(bench("training_step"), "measure_apart", measured)
     points = sweep.measured("small", 1, 1)
     assert len(calls) == len(set(calls)) < len(points), "what panels share is measured once"
     assert {setting.size.llm_width for setting in calls} == {192, 576, 768, 960}

@@ -12,10 +12,10 @@ BATCH, HEADS, N, M = 3, 2, 5, 8
 MASK = (torch.arange(M) < torch.tensor([8, 3, 6])[:, None])[:, None, None]  # (BATCH, 1, 1, M)
 
 
-def given(m=M, n=N, batch=BATCH):
+def given(m=M, n=N):
     """Queries, keys and values as the adapter has them: heads are a view of (batch, length, width)."""
     generator = torch.Generator().manual_seed(4)
-    wide = [torch.randn(batch, length, HEADS * M, generator=generator) for length in (n, m, m)]
+    wide = [torch.randn(BATCH, length, HEADS * M, generator=generator) for length in (n, m, m)]
     return [x.unflatten(-1, (HEADS, M)).transpose(1, 2).requires_grad_() for x in wide]
 
 
