@@ -12,31 +12,29 @@ memory is not carried.
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# Seconds and peak GB of the published `chat`; seconds of one encoder pass of one clip on that machine.
+from common import PUBLISHED_PASS, alone, speech
+from machine import described, peak_gb
+
+# Seconds and peak GB of the published `chat`.
 PUBLISHED = {
     ("small", 1): (7.88, 2.2),
     ("tiny", 1): (2.36, 1.1),
     ("small", 4): (34.97, 5.8),
     ("tiny", 4): (7.08, 2.9),
 }
-PUBLISHED_PASS = {"small": 2.16, "tiny": 0.285}
 Q_FORMER_LAYERS = {1: 2, 4: 6}  # by clips: those of DeSTA2 and DeSTA2.5
 WANTED_SPEED, WANTED_FAST = {1: 1.35, 4: 1.9}, {"small": 3.0}
 WANTED_FLOORS, WANTED_MEMORY = 1.10, 0.60
-NEW_TOKENS, SECONDS, RATE = 32, 5, 16000
+NEW_TOKENS, SECONDS = 32, 5
 QUESTION = "What can you hear from the audio?"
-EXAMPLES = Path(__file__).parents[1] / "examples"
-CLIPS = ("american.wav", "british.wav", "caribbean.wav", "scottish.wav")
 
 
 def main() -> None:
@@ -48,14 +46,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="desta2-bench-") as name:
         for size in options.sizes:
             folder = Path(name) / size
-            _alone(_build, folder, size)
+            alone(_build, folder, size)
             for batch in Q_FORMER_LAYERS:
                 print(f"measuring: Whisper-{size}, {batch} clips", file=sys.stderr)
                 how = (options.repeats, options.threads, options.fast)
-                found = _alone(_measure, folder / str(batch), batch, *how)
+                found = alone(_measure, folder / str(batch), batch, *how)
                 cases.append(judged({"size": size, "batch": batch, **found}, options.fast))
-    machine = {**_machine(), "threads": options.threads}
-    result = {"machine": machine, "fast": options.fast, "repeats": options.repeats, "cases": cases}
+    ran_on = {**described(), "threads": options.threads}
+    result = {"machine": ran_on, "fast": options.fast, "repeats": options.repeats, "cases": cases}
     print(json.dumps(result) if options.json else table(result))
 
 
@@ -69,14 +67,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _alone(function: Any, *arguments: Any) -> Any:
-    """Call in a fresh process, forked from one that has only imported what all need."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["desta2.model", "random_models"])
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def _build(folder: Path, size: str) -> None:
     from random_models import SIZES, build
 
@@ -86,14 +76,13 @@ def _build(folder: Path, size: str) -> None:
 def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -> dict[str, Any]:
     """Median seconds of the whole and of its parts, and peak memory of loading and answering."""
     import torch
-    from machine import peak_bytes
 
     from desta2 import Desta2Model
 
     torch.set_num_threads(threads)
-    imports_gb = peak_bytes() / 1e9
+    imports_gb = peak_gb()
     model = Desta2Model.from_pretrained(folder, fast=fast)
-    clips = [_five_seconds(EXAMPLES / name) for name in CLIPS[:batch]]
+    clips = speech(batch, SECONDS)
     conversations = [_conversation(clip) for clip in clips]
 
     def chat() -> Any:
@@ -101,7 +90,7 @@ def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -
         return model.chat(conversations, max_new_tokens=NEW_TOKENS, do_sample=False)
 
     answers = chat()  # also warms up
-    peak_gb = peak_bytes() / 1e9
+    peak = peak_gb()
     transcripts = [answer.transcripts[0] for answer in answers]
     _check_work(answers, transcripts)
     plain = _float_encoder(folder) if fast else model.whisper.get_encoder()
@@ -119,7 +108,7 @@ def _measure(folder: Path, batch: int, repeats: int, threads: int, fast: bool) -
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     return {
         "seconds": medians,
-        "peak_gb": peak_gb,
+        "peak_gb": peak,
         "imports_gb": imports_gb,
         "parameters_gb": parameters / 1e9,
     }
@@ -172,15 +161,6 @@ def _conversation(clip: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": parts}]
 
 
-def _five_seconds(path: Path) -> Any:
-    """Speech, repeated or cut to 5 s at 16 kHz."""
-    import numpy as np
-
-    from desta2.data.audio import load_audio
-
-    return np.resize(load_audio(path), SECONDS * RATE)
-
-
 def _check_work(answers: list[Any], transcripts: list[str]) -> None:
     """The parts are a floor only if the whole did no less than they."""
     from random_models import TRANSCRIPT_TOKENS
@@ -200,10 +180,10 @@ def judged(case: dict[str, Any], fast: bool) -> dict[str, Any]:
     case["of_floors"] = seconds["chat"] / case["floors"]
     met = {} if fast else {"of_floors": case["of_floors"] <= WANTED_FLOORS}
     if (size, batch) in PUBLISHED:
-        published, peak_gb = PUBLISHED[size, batch]
+        published, gigabytes = PUBLISHED[size, batch]
         case["published_here"] = published * seconds["one float32 encoder pass"] / PUBLISHED_PASS[size]
         case["times_as_fast"] = case["published_here"] / seconds["chat"]
-        case["of_published_memory"] = case["peak_gb"] / peak_gb
+        case["of_published_memory"] = case["peak_gb"] / gigabytes
         wanted = WANTED_FAST.get(size) if fast else WANTED_SPEED[batch]
         if wanted is not None:
             met["times_as_fast"] = case["times_as_fast"] >= wanted
@@ -245,18 +225,6 @@ def _cell(case: dict[str, Any], name: str, form: str) -> str:
         return "–"
     verdict = {True: " (as wanted)", False: " (missed)", None: ""}[case["met"].get(name)]
     return format(case[name], form) + verdict
-
-
-def _machine() -> dict[str, str]:
-    import torch
-    import transformers
-    from machine import processor
-
-    return {
-        "CPU": f"{processor()} ({torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores)",
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
 
 
 if __name__ == "__main__":

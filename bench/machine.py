@@ -1,5 +1,6 @@
 """The machine that a benchmark runs on, and how much memory the process took."""
 
+import os
 import platform
 import resource
 import sys
@@ -15,7 +16,19 @@ def processor() -> str:
     return cpu
 
 
-def peak_bytes() -> int:
+def described() -> dict[str, str]:
+    """Processor and libraries, for what runs models."""
+    import torch
+    import transformers
+
+    return {
+        "CPU": f"{processor()} ({torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores)",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def peak_gb() -> float:
     """Largest resident size of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

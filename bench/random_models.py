@@ -45,13 +45,48 @@ class Size:
     llm_width: int = 576
     llm_layers: int = 12
     llm_ffn: int = 1536
+    llm_heads: int = 9
+    llm_kv_heads: int = 3
+    llm_vocabulary: int = LLM_VOCABULARY
 
 
 SIZES = {
     "small": Size(768, 12, 12),
     "tiny": Size(384, 4, 6),
+    # Of Whisper-small and Llama-3-8B, for training on a GPU.
+    "llama3-8b": Size(
+        768,
+        12,
+        12,
+        llm_width=4096,
+        llm_layers=32,
+        llm_ffn=14336,
+        llm_heads=32,
+        llm_kv_heads=8,
+        llm_vocabulary=128256,
+    ),
     "smoke": Size(16, 2, 2, llm_width=36, llm_layers=2, llm_ffn=64),  # to test the benchmark itself
 }
+
+
+def whisper_config(size: Size, **ids: int) -> WhisperConfig:
+    """Of a Whisper; `ids` are those of its special tokens."""
+    return WhisperConfig(
+        vocab_size=WHISPER_VOCABULARY, d_model=size.whisper_width,
+        encoder_layers=size.whisper_layers, decoder_layers=size.whisper_layers,
+        encoder_attention_heads=size.whisper_heads, decoder_attention_heads=size.whisper_heads,
+        encoder_ffn_dim=4 * size.whisper_width, decoder_ffn_dim=4 * size.whisper_width,
+        suppress_tokens=None, begin_suppress_tokens=None, **ids,
+    )  # fmt: skip
+
+
+def llm_config(size: Size, **ids: int | None) -> LlamaConfig:
+    """Of an LLM, likewise."""
+    return LlamaConfig(
+        vocab_size=size.llm_vocabulary, hidden_size=size.llm_width, intermediate_size=size.llm_ffn,
+        num_hidden_layers=size.llm_layers, num_attention_heads=size.llm_heads,
+        num_key_value_heads=size.llm_kv_heads, max_position_embeddings=2048, **ids,
+    )  # fmt: skip
 
 
 def build(folder: Path, size: Size, adapters: dict[str, int]) -> None:
@@ -80,14 +115,7 @@ def _write_whisper(folder: Path, size: Size) -> None:
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in WHISPER_SPECIALS}
     end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
     ends = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
-    config = WhisperConfig(
-        vocab_size=WHISPER_VOCABULARY, d_model=size.whisper_width,
-        encoder_layers=size.whisper_layers, decoder_layers=size.whisper_layers,
-        encoder_attention_heads=size.whisper_heads, decoder_attention_heads=size.whisper_heads,
-        encoder_ffn_dim=4 * size.whisper_width, decoder_ffn_dim=4 * size.whisper_width,
-        suppress_tokens=None, begin_suppress_tokens=None, **ends,
-    )  # fmt: skip
-    whisper = WhisperForConditionalGeneration(config)
+    whisper = WhisperForConditionalGeneration(whisper_config(size, **ends))
     # Never a letter or a special token: words only, to the last.
     never = [*range(len(letters)), *ids.values()]
     whisper.generation_config = GenerationConfig(
@@ -108,12 +136,7 @@ def _write_llm(folder: Path, size: Size) -> None:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<end>")
     fast.chat_template = TEMPLATE
     end = words.index("<end>")
-    config = LlamaConfig(
-        vocab_size=LLM_VOCABULARY, hidden_size=size.llm_width, intermediate_size=size.llm_ffn,
-        num_hidden_layers=size.llm_layers, num_attention_heads=9, num_key_value_heads=3,
-        max_position_embeddings=2048, bos_token_id=None, eos_token_id=end,
-    )  # fmt: skip
-    llm = LlamaForCausalLM(config)
+    llm = LlamaForCausalLM(llm_config(size, bos_token_id=None, eos_token_id=end))
     llm.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end, suppress_tokens=[end])
     llm.save_pretrained(folder)
     fast.save_pretrained(folder)

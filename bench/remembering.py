@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instant_llm import ANSWER
-from machine import peak_bytes
+from machine import peak_gb
 
 FEW = 10_000
 WANTED = 1.10  # peak at N clips over peak at FEW
@@ -79,7 +79,7 @@ def run(count: int) -> dict[str, float]:
 
 def peak_mb() -> float:
     """Largest resident memory of this process so far."""
-    return round(peak_bytes() / 1e6, 1)
+    return round(peak_gb() * 1e3, 1)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

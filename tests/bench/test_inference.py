@@ -1,6 +1,6 @@
 """The benchmark of inference, at a size that says nothing about speed."""
 
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
@@ -11,12 +11,10 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "bench" / "inference.py"
 
 
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("inference", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    return importlib.import_module("inference")
 
 
 @pytest.mark.timeout(300)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from desta2.errors import InputError, RunError
 from desta2.model.adapter import Adapter, Attention
@@ -83,3 +84,93 @@ def test_standardising_needs_statistics():
 def test_wrong_taps_are_refused(shape):
     with pytest.raises(InputError, match=r"n_taps=4, n_audio, frames, d_encoder=16"):
         small()(torch.zeros(shape))
+
+
+# Frames of the clip only
+
+
+def test_frames_of_the_clip_are_as_if_the_rest_were_cut_off():
+    adapter, taps = small(encoder_frames="speech"), torch.randn(4, 3, 11, 16)
+    lengths, queries = [7, 1, 9], adapter.queries[0]
+    alone = torch.cat([adapter(taps[:, i : i + 1, :n], torch.tensor([n])) for i, n in enumerate(lengths)])
+    [expected] = torch.autograd.grad(alone.square().sum(), queries)
+    for behind in (0.0, 1e4):
+        for clip, length in enumerate(lengths):
+            taps[:, clip, length:] = behind
+        together = adapter(taps, torch.tensor(lengths))
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+        [found] = torch.autograd.grad(together.square().sum(), queries)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(adapter(taps, torch.tensor([7, 1, 8])), alone, atol=1e-3)
+
+
+def test_all_frames_are_heard_unless_asked_otherwise():
+    adapter, taps = small(), torch.randn(4, 2, 11, 16)
+    assert torch.equal(adapter(taps), adapter(taps, torch.tensor([3, 5])))
+    cut = taps.clone()
+    cut[:, :, 5:] = 0
+    assert not torch.allclose(adapter(cut), adapter(taps), atol=1e-3)
+
+
+@pytest.fixture
+def attentions(monkeypatch):
+    """Masks and numbers of keys of all attention that torch's fused kernels compute."""
+    seen, attend = [], F.scaled_dot_product_attention
+
+    def spy(query, key, value, **options):
+        seen.append((options["attn_mask"], key.shape[2]))
+        assert not options["is_causal"]
+        return attend(query, key, value, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    return seen
+
+
+def test_attention_is_fused_and_masked_only_where_clips_differ(attentions):
+    adapter, taps = small(encoder_frames="speech"), torch.randn(4, 2, 11, 16)
+    adapter(taps, torch.tensor([6, 6]))
+    assert attentions == [(None, 5), (None, 6)] * 2, "self- and cross-attention of two layers"
+    attentions.clear()
+    adapter(taps, torch.tensor([6, 4]))
+    assert [length for _, length in attentions] == [5, 6] * 2, "cut to the longest clip"
+    mask = attentions[1][0]
+    assert mask.shape == (8, 1, 1, 6)
+    assert mask.sum(-1).flatten().tolist() == [6, 4] * 4
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (None, r"encoder_frames is 'speech'\); give frames"),
+        ([3], r"frames is \[3\]; expected one number for each of 2 clips, from 1 to the 11 frames"),
+        ([0, 3], r"frames is \[0, 3\]"),
+        ([12, 3], r"frames is \[12, 3\]"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(frames, message):
+    given = None if frames is None else torch.tensor(frames)
+    with pytest.raises(InputError, match=message):
+        small(encoder_frames="speech")(torch.zeros(4, 2, 11, 16), given)
+
+
+def test_statistics_are_of_what_is_heard():
+    adapter, taps = small(encoder_frames="speech", standardise_taps=True), torch.randn(4, 2, 11, 16)
+    adapter.calibrate(taps, torch.tensor([6, 4]))
+    for i, tap in enumerate(taps):
+        heard = torch.cat([tap[0, :6], tap[1, :4]])
+        torch.testing.assert_close(adapter.tap_mean[i], heard.mean(0))
+        torch.testing.assert_close(adapter.tap_std[i], heard.std(0, correction=0))
+
+
+def test_autocast_casts_the_frames_once():
+    adapter, seen = small(), []
+    for layer in adapter.layers:
+        for projection in (layer.cross_attention.key, layer.cross_attention.value):
+            projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    taps = torch.randn(4, 2, 11, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = adapter(taps)
+    assert len(seen) == 4
+    assert all(one is seen[0] for one in seen)
+    assert seen[0].dtype == torch.bfloat16
+    torch.testing.assert_close(output.float(), adapter(taps), rtol=0, atol=0.1)

@@ -52,6 +52,10 @@ def test_no_network(monkeypatch, tmp_path):
         ({"n_querys": 3}, "unknown configuration key 'n_querys'; did you mean 'n_queries'"),
         ({"layout": "desta3"}, "layout is 'desta3'; it must be one of 'desta2', 'desta2.5'"),
         (
+            {"encoder_frames": "some"},
+            "encoder_frames is 'some'; it must be one of 'all', 'speech'",
+        ),
+        (
             {"bos_policy": "double"},
             "bos_policy is 'double'; it must be one of 'template', 'published-inference'",
         ),

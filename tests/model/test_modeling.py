@@ -101,6 +101,138 @@ def test_clips_go_to_their_slots(model, batch):
     assert torch.equal(model.embed(batch["input_ids"], None, None), plain)
 
 
+def adapter_gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: parameter.grad.clone() for name, parameter in model.adapter.named_parameters()}
+
+
+def test_padding_on_the_right_needs_no_mask(bases, make_model, batch, monkeypatch):
+    model = make_model(bases)
+    logits = model(**without(batch, "labels")).logits  # with the mask
+    labels = batch["labels"]
+    full = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+    expected = adapter_gradients(model, full)
+    seen, forward = [], model.llm.model.forward
+
+    def spy(**inputs):
+        seen.append(inputs["attention_mask"])
+        return forward(**inputs)
+
+    monkeypatch.setattr(model.llm.model, "forward", spy)
+    found = adapter_gradients(model, model(**batch).loss)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    left = batch["attention_mask"].flip(1)
+    model(**{**batch, "attention_mask": left})
+    model(**without(batch, "attention_mask"))
+    assert seen[0] is seen[2] is None
+    assert torch.equal(seen[1], left), "padding on the left is seen by every token"
+
+
+def test_all_attention_is_fused(model, batch, monkeypatch):
+    seen, attend = [], F.scaled_dot_product_attention
+
+    def spy(query, key, value, **options):
+        seen.append((options["attn_mask"] is None, options["is_causal"]))
+        return attend(query, key, value, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    model(**without(batch, "taps"), input_features=torch.randn(3, 20, 100))
+    encoder, adapter, llm = seen[:4], seen[4:8], seen[8:]
+    assert encoder == [(True, False)] * 4
+    assert adapter == [(True, False)] * 4, "two layers with two attentions each"
+    assert llm == [(True, True)] * 2, "causal, by the kernel's own flag"
+
+
+def test_gradients_pass_through_the_llm_but_no_weight_gets_one(model):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    embeds = torch.randn(2, 20, 24, requires_grad=True)
+    with FlopCounterMode(display=False) as forward:
+        logits = model.llm(inputs_embeds=embeds, use_cache=False).logits
+    with FlopCounterMode(display=False) as backward:
+        logits.sum().backward()
+
+    def products(counter):
+        counts = counter.get_flop_counts()["Global"]
+        return sum(count for kind, count in counts.items() if "scaled_dot_product" not in str(kind))
+
+    assert products(backward) == products(forward) > 0, "twice as many if weights had gradients"
+    assert embeds.grad.abs().sum() > 0
+
+
+def test_the_encoder_may_have_a_type_of_its_own(bases, make_model, batch, monkeypatch, caplog):
+    from desta2.model import fast
+
+    for computes in (False, True):
+        caplog.clear()
+        monkeypatch.setattr(fast, "_cpu_computes_bfloat16", lambda computes=computes: computes)
+        model = make_model(bases, encoder_dtype="bfloat16")
+        assert ("this CPU only imitates bfloat16: the Whisper will be slower" in caplog.text) != computes
+    assert {p.dtype for p in model.whisper.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in [*model.llm.parameters(), *model.adapter.parameters()]} == {torch.float32}
+    rest = {**without(batch, "taps"), "input_features": torch.randn(3, 20, 100)}
+    loss = model(**rest).loss
+    loss.backward()
+    torch.testing.assert_close(loss, make_model(bases)(**rest).loss, rtol=0.05, atol=0.05)
+
+
+# Frames of the clip only
+
+
+@pytest.fixture(scope="module")
+def near_sighted(bases, make_model):
+    return make_model(bases, encoder_frames="speech")
+
+
+def test_forward_looks_at_the_frames_that_the_batch_states(near_sighted, batch):
+    frames = torch.tensor([30, 50, 12])
+    loss = near_sighted(**batch, frames=frames).loss
+    taps = batch["taps"].clone()
+    for clip, length in enumerate(frames):
+        taps[:, clip, length:] = 7.0
+    torch.testing.assert_close(near_sighted(**{**batch, "taps": taps}, frames=frames).loss, loss)
+    assert not torch.allclose(near_sighted(**batch, frames=torch.tensor([30, 50, 50])).loss, loss)
+    features = torch.randn(3, 20, 100)
+    rest = without(batch, "taps")
+    torch.testing.assert_close(
+        near_sighted(**rest, input_features=features, frames=frames).loss,
+        near_sighted(**rest, taps=near_sighted.encode(features).taps, frames=frames).loss,
+    )
+    with pytest.raises(InputError, match="encoder_frames is 'speech'"):
+        near_sighted(**batch)
+
+
+def test_a_clip_is_heard_as_long_as_it_is(near_sighted, clips):
+    model, processor = near_sighted, near_sighted.processor
+    heard = model.hear(clips)  # 1.0 and 0.7 s, in frames of 40 ms
+    taps = model.encode(processor.features(clips)).taps
+    for clip, length in enumerate((25, 18)):
+        cut = model.adapter(taps[:, clip : clip + 1, :length], torch.tensor([length]))
+        torch.testing.assert_close(heard[clip].embeds, cut, rtol=0, atol=1e-5)
+    inputs = processor(audio=clips)
+    assert inputs["frames"].tolist() == [25, 18]
+    torch.testing.assert_close(
+        model.get_audio_features(**inputs), torch.cat([one.embeds for one in heard]), rtol=0, atol=1e-5
+    )
+    short = {"max_new_tokens": 6, "do_sample": False}
+    inputs = processor.apply_chat_template(
+        ask(clips[1]), transcripts=["fox"], add_generation_prompt=True, tokenize=True
+    )
+    answer = model.chat(ask(clips[1]), transcripts=["fox"], **short)
+    assert model.generate(**inputs, **short)[0].tolist()[: len(answer.token_ids)] == answer.token_ids
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(0, 1), (1, 1), (640, 1), (641, 2), (32000, 50)])
+def test_a_part_of_a_frame_counts_as_one(model, samples, frames):
+    assert model.processor.frames(samples) == frames
+
+
+def test_frames_are_given_only_where_they_matter(model):
+    assert "frames" not in model.processor(audio=np.zeros(700, np.float32))
+
+
 def test_shapes(model):
     assert model.get_audio_features(torch.randn(2, 20, 100)).shape == (2, 3, 24)
 

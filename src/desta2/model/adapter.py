@@ -4,6 +4,9 @@ Queries of every tap go through one shared stack of BERT-style post-LayerNorm la
 and clips folded together), which costs memory of `n_taps` times one tap but runs each weight once.
 Self-attention is bidirectional: the queries are a set, not a text. Source: DeSTA2 (arXiv 2409.20007);
 parameter names are ours and map one to one, without reshaping, to the published ones.
+With `encoder_frames` "speech" the cross-attention sees the frames of a clip's own length only. As published
+it sees the whole window, most of which is padding for a short clip: key and value projections of all frames
+are then most of the work.
 """
 
 import math
@@ -13,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from desta2.errors import InputError, RunError
+from desta2.model.attention import attend
 from desta2.model.configuration import Desta2Config
 
 LAYER_NORM_EPS = 1e-12
@@ -31,14 +35,17 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """`x` (batch, n, width) looks at all of `context` (batch, m, width); returns (batch, n, width)."""
-        mixed = F.scaled_dot_product_attention(
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`x` (batch, n, width) looks at `context` (batch, m, width); returns (batch, n, width).
+
+        `mask` (batch, 1, 1, m) is False where it may not look; None lets it look at all.
+        """
+        mixed = attend(
             self._split(self.query(x)),  # (batch, heads, n, width / heads)
             self._split(self.key(context)),
             self._split(self.value(context)),
-            dropout_p=self.dropout.p if self.training else 0.0,
-            is_causal=False,
+            mask,
+            self.dropout.p if self.training else 0.0,
         )
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.norm(x + self.dropout(self.output(mixed)))
@@ -72,10 +79,10 @@ class QFormerLayer(nn.Module):
         self.cross_attention = Attention(width, config.adapter_heads, dropout)
         self.feed_forward = FeedForward(width, config.adapter_intermediate, dropout)
 
-    def forward(self, queries: Tensor, frames: Tensor) -> Tensor:
-        """Queries (batch, n, width) and frames (batch, T, width) → new queries."""
+    def forward(self, queries: Tensor, heard: Tensor, mask: Tensor | None) -> Tensor:
+        """Queries (batch, n, width) and what is heard (batch, T, width) → new queries."""
         queries = self.self_attention(queries, queries)
-        queries = self.cross_attention(queries, frames)
+        queries = self.cross_attention(queries, heard, mask)
         return self.feed_forward(queries)
 
 
@@ -117,45 +124,55 @@ class Adapter(nn.Module):
             nn.init.normal_(self.projection.weight, std=std)
 
     @torch.no_grad()
-    def calibrate(self, taps: Tensor) -> None:
-        """Store per-channel mean and deviation of each tap, from `taps` (n_taps, n_audio, T, d_encoder).
+    def calibrate(self, taps: Tensor, frames: Tensor | None = None) -> None:
+        """Store per-channel mean and deviation of each tap.
 
         Fixed statistics, rather than each clip's own, keep what is constant within a clip (its voice, its
         loudness) and make an answer independent of the rest of the batch. A few hundred clips are plenty.
 
+        Args:
+            taps, frames: As in `forward`; what that does not look at does not count.
+
         Raises:
             RunError: The configuration does not standardise taps.
+            InputError: As `forward`.
         """
         if not self.config.standardise_taps:
             raise RunError(
                 "calibrate() was called on an adapter whose configuration has standardise_taps off"
             )
-        for i, tap in enumerate(self._checked(taps)):
-            frames = tap.flatten(0, -2).to(self.tap_mean)
-            self.tap_mean[i] = frames.mean(0)
+        taps, seen = self._visible(self._checked(taps), frames)
+        for i, tap in enumerate(taps):
+            vectors = tap.flatten(0, -2) if seen is None else tap[seen]  # (n, d_encoder)
+            vectors = vectors.to(self.tap_mean)
+            self.tap_mean[i] = vectors.mean(0)
             # A channel that never moves carries nothing; the floor keeps it from being blown up.
-            self.tap_std[i] = frames.std(0, correction=0).clamp_min(1e-4)
+            self.tap_std[i] = vectors.std(0, correction=0).clamp_min(1e-4)
         self.calibrated = True
 
-    def forward(self, taps: Tensor) -> Tensor:
+    def forward(self, taps: Tensor, frames: Tensor | None = None) -> Tensor:
         """Turn taps into LLM vectors.
 
         Args:
-            taps: (n_taps, n_audio, T, d_encoder), any floating type.
+            taps: (n_taps, n_audio, T, d_encoder), any floating type. What is beyond a clip's `frames` must be
+                finite and has no effect.
+            frames: (n_audio,), how many frames each clip lasts: needed with `encoder_frames` "speech", not
+                looked at with "all".
 
         Returns:
             (n_audio, n_queries, d_llm), in the adapter's own type.
 
         Raises:
-            InputError: `taps` has another number of taps or another width.
+            InputError: `taps` has another number of taps or another width, or `frames` does not fit them.
             RunError: Taps are to be standardised but `calibrate` was never called.
         """
-        frames = self._standardised(self._checked(taps).to(self.layer_weights))
-        n_taps, n_audio = frames.shape[:2]
-        queries = torch.stack([query.expand(n_audio, -1, -1) for query in self.queries])
-        queries, frames = queries.flatten(0, 1), frames.flatten(0, 1)  # (n_taps * n_audio, ..., d_encoder)
+        taps, seen = self._visible(self._checked(taps), frames)
+        n_taps, n_audio = taps.shape[:2]
+        heard = _as_computed(self._standardised(taps.to(self.layer_weights))).flatten(0, 1).contiguous()
+        mask = None if seen is None else seen.repeat(n_taps, 1)[:, None, None]  # (n_taps * n_audio, 1, 1, T)
+        queries = torch.stack([query.expand(n_audio, -1, -1) for query in self.queries]).flatten(0, 1)
         for layer in self.layers:
-            queries = layer(queries, frames)
+            queries = layer(queries, heard, mask)  # (n_taps * n_audio, n_queries, d_encoder)
         per_tap = queries.unflatten(0, (n_taps, n_audio))  # (n_taps, n_audio, n_queries, d_encoder)
         mixed = torch.einsum("taqd,qt->aqd", per_tap, self.layer_weights.softmax(-1))
         return self.projection(self.norm(mixed))
@@ -169,6 +186,36 @@ class Adapter(nn.Module):
             )
         return taps
 
+    def _visible(self, taps: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Taps cut to the longest clip, and (n_audio, T), False at what of them no query may see.
+
+        The second is None where all may be seen: attention without a mask has the faster kernels.
+        """
+        if self.config.encoder_frames == "all":
+            return taps, None
+        lengths = self._checked_lengths(taps, frames)
+        longest = max(lengths, default=0)
+        taps = taps[:, :, :longest]
+        if min(lengths, default=0) == longest:
+            return taps, None
+        ends = torch.tensor(lengths, device=taps.device)
+        return taps, torch.arange(longest, device=taps.device) < ends[:, None]
+
+    def _checked_lengths(self, taps: Tensor, frames: Tensor | None) -> list[int]:
+        n_audio, most = taps.shape[1:3]
+        if frames is None:
+            raise InputError(
+                "this model hears the frames of a clip's own length (encoder_frames is 'speech'); give "
+                "frames, how many each clip lasts"
+            )
+        lengths: list[int] = frames.tolist()
+        if frames.shape != (n_audio,) or not all(1 <= length <= most for length in lengths):
+            raise InputError(
+                f"frames is {lengths}; expected one number for each of {n_audio} clips, from 1 to the {most} "
+                "frames of the taps"
+            )
+        return lengths
+
     def _standardised(self, taps: Tensor) -> Tensor:
         if not self.config.standardise_taps:
             return taps
@@ -177,3 +224,12 @@ class Adapter(nn.Module):
                 "the adapter standardises its taps but has no statistics yet; call calibrate(taps) first"
             )
         return (taps - self.tap_mean[:, None, None]) / self.tap_std[:, None, None]
+
+
+def _as_computed(heard: Tensor) -> Tensor:
+    """The same in the type in which autocast will multiply it.
+
+    Every key and value projection would cast it anew otherwise, and keep its copy for the backward pass.
+    """
+    device = heard.device.type
+    return heard.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else heard

@@ -5,6 +5,7 @@ widths that the adapter relies on are read from the models themselves rather tha
 whose field names differ between families.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,30 @@ from transformers import AutoConfig, AutoModelForCausalLM, WhisperConfig, Whispe
 from desta2.errors import CheckpointError
 from desta2.model.checkpoint import resolve_base, was_quantised
 from desta2.model.configuration import Desta2Config
+from desta2.model.fast import is_emulated
+
+log = logging.getLogger(__name__)
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 AUTO_OPTIONS = ("adapter_kwargs", "code_revision", "trust_remote_code")
 
 
 def load(
-    llm: str, encoder: str, dtype: Any, device_map: Any, quantization_config: Any, **hub_options: Any
+    llm: str,
+    encoder: str,
+    dtype: Any,
+    device_map: Any,
+    quantization_config: Any,
+    *,
+    encoder_dtype: Any = None,
+    **hub_options: Any,
 ) -> tuple[Any, Any]:
     """The LLM, and the Whisper on the device of its embeddings; see `load_llm`."""
     loaded = load_llm(llm, dtype, device_map, quantization_config, **hub_options)
-    return loaded, load_whisper(encoder, dtype, device_of(loaded), **hub_options)
+    device = device_of(loaded)
+    if encoder_dtype is not None and is_emulated(encoder_dtype, device):
+        log.warning("this CPU only imitates %s: the Whisper will be slower than in float32", encoder_dtype)
+    return loaded, load_whisper(encoder, encoder_dtype or dtype, device, **hub_options)
 
 
 def load_llm(

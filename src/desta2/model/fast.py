@@ -80,6 +80,19 @@ def fast_dtype(device_map: Any) -> torch.dtype | None:
     return None if on_cpu and not _cpu_computes_bfloat16() else torch.bfloat16
 
 
+def is_emulated(dtype: Any, device: torch.device) -> bool:
+    """Whether a device only imitates a type: everything works then, and slower than in float32.
+
+    Args:
+        dtype: or its name.
+        device: GPUs are taken to compute in all types.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if device.type != "cpu" or name == "float32":
+        return False
+    return name != "bfloat16" or not _cpu_computes_bfloat16()
+
+
 def quantise(module: nn.Module) -> None:
     """Replace the linear layers of a module on the CPU by int8 ones, and make the rest float32.
 

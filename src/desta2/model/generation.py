@@ -47,6 +47,7 @@ class Speaking:
         input_features: Tensor | None = None,
         audio_embeds: Tensor | None = None,
         audio_slots: Tensor | None = None,
+        frames: Tensor | None = None,
         **options: Any,
     ) -> Tensor:
         """Generate with the LLM's `generate` and its generation config.
@@ -55,7 +56,8 @@ class Speaking:
         them beside the vectors, for the penalties for repetition that a generation config may ask for.
 
         Args:
-            input_ids, attention_mask, input_features, audio_slots: As in `forward`; padded on the left.
+            input_ids, attention_mask, input_features, audio_slots, frames: As in `forward`; padded on the
+                left.
             audio_embeds: (n_audio, n_queries, d_llm) of clips that were heard before, instead of features.
             options: Passed on to the LLM's `generate`.
 
@@ -67,7 +69,7 @@ class Speaking:
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         options = {**self._pad_option(options), **options}
         if audio_embeds is None and input_features is not None:
-            audio_embeds = model.get_audio_features(input_features)
+            audio_embeds = model.get_audio_features(input_features, frames)
         if audio_embeds is not None and len(audio_embeds):
             options["inputs_embeds"] = model.embed(input_ids, audio_embeds, audio_slots)
             input_ids = _without_placeholders(input_ids, audio_slots, audio_embeds.shape[1])

@@ -189,7 +189,8 @@ def _listen(
         batch = windows[first : first + WINDOWS_AT_ONCE]
         features = processor.features([window.samples for window in batch])
         taps, texts = encode_windows(model, features, [window.text for window in batch], language)
-        yield from zip(model.adapter(taps), texts, strict=True)
+        frames = torch.tensor([processor.frames(len(window.samples)) for window in batch])
+        yield from zip(model.adapter(taps, frames), texts, strict=True)
 
 
 def _digest(samples: np.ndarray) -> bytes:
@@ -201,4 +202,5 @@ def _state(model: Desta2Model) -> Hashable:
     tensors = [*model.adapter.parameters(), *model.adapter.buffers()]
     weights = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
     config = model.config
-    return weights, config.detect_speech, config.max_transcript_tokens, config.strip_transcripts
+    words = (config.detect_speech, config.max_transcript_tokens, config.strip_transcripts)
+    return weights, words, config.encoder_frames

@@ -45,12 +45,18 @@ def model_inputs(
 def audio_inputs(processor: "Desta2Processor", clips: Sequence[Any]) -> dict[str, Tensor]:
     """`input_features` (n_audio, n_mels, frames), or `audio_embeds` (n_windows, n_queries, d_llm) if heard.
 
+    Beside the features stand `frames` (n_audio,), where the model looks at the clips' own frames only.
+
     Raises:
         InputError: Some clips were heard and others not.
     """
     heard = [clip for clip in clips if isinstance(clip, Heard)]
     if not heard:
-        return {"input_features": processor.features(clips)}
+        samples = [processor.load_audio(clip) for clip in clips]
+        data = {"input_features": processor.features(samples)}
+        if processor.config.encoder_frames == "speech":
+            data["frames"] = torch.tensor([processor.frames(len(own)) for own in samples])
+        return data
     if len(heard) < len(clips):
         raise InputError(
             f"{len(heard)} of {len(clips)} clips were heard before; give all clips as audio, or hear all"

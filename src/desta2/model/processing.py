@@ -134,6 +134,15 @@ class Desta2Processor(ProcessorMixin):
                 )
         return self.feature_extractor(arrays, sampling_rate=rate, return_tensors="pt").input_features
 
+    def frames(self, n_samples: int) -> int:
+        """How many encoder frames (20 ms) a clip of so many samples lasts: rounded up, at least one.
+
+        Args:
+            n_samples: At the model's rate.
+        """
+        hop = 2 * self.feature_extractor.hop_length  # the encoder's second convolution halves the frames
+        return max(1, -(-n_samples // hop))
+
     # Text
 
     def prompt(
@@ -162,7 +171,7 @@ class Desta2Processor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Keys of what `__call__` returns."""
-        return ["input_ids", "attention_mask", "input_features", "audio_embeds", "audio_slots"]
+        return ["input_ids", "attention_mask", "input_features", "frames", "audio_embeds", "audio_slots"]
 
     def apply_chat_template(  # type: ignore[override]
         self,
@@ -237,7 +246,8 @@ class Desta2Processor(ProcessorMixin):
         Returns:
             `input_ids` and `attention_mask` (batch, length), padded on the left; with clips `audio_slots`
             (n_audio, 2), and `input_features` (n_audio, n_mels, frames) or, where the model has heard them,
-            `audio_embeds` (n_audio, n_queries, d_llm).
+            `audio_embeds` (n_audio, n_queries, d_llm). With `encoder_frames` "speech" the features come with
+            `frames` (n_audio,).
 
         Raises:
             InputError, AudioError: Texts, clips and transcripts do not belong together, or cannot be used.

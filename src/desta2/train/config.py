@@ -27,6 +27,10 @@ class ModelConfig(StrictModel):
         dtype: of the frozen models, such as bfloat16; as stored without it.
         quantization_config: loads the LLM in 8 or 4 bits: `quant_method` (bitsandbytes, …) and the keys of
             transformers' configuration for it.
+        encoder_dtype: of the Whisper, where it is to be another than `dtype`: bfloat16 is faster where the
+            hardware computes in it.
+        encoder_frames: "all": the adapter sees the whole window, as published. "speech": the frames of the
+            clip's own length, which is faster for short clips.
     """
 
     llm: str
@@ -46,6 +50,8 @@ class ModelConfig(StrictModel):
     adapter_dropout: float = Field(0.1, ge=0, lt=1)
     standardise_taps: bool = False
     query_std: float = Field(1.0, gt=0)
+    encoder_dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    encoder_frames: Literal["all", "speech"] = "all"
 
 
 class TrainSet(StrictModel):
@@ -127,6 +133,10 @@ class RunConfig(StrictModel):
         evaluate: a benchmark whose questions are asked during training, about `evaluate_clips` clips.
         fsdp: share the frozen models among the GPUs, instead of a copy on each.
         workers: processes that read clips ahead, for each training process.
+        gradient_checkpointing: keep only the inputs of the LLM's layers for the backward pass and compute the
+            rest anew: less memory for about a third more time.
+        compile: let torch.compile fuse the layers of the LLM and the adapter; needs a C++ compiler, or Triton
+            on a GPU.
     """
 
     output: Path
@@ -151,6 +161,8 @@ class RunConfig(StrictModel):
     report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
     fsdp: bool = False
     workers: int = Field(0, ge=0)
+    gradient_checkpointing: bool = False
+    compile: bool = False
 
 
 class TrainConfig(StrictModel):
