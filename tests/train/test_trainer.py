@@ -279,11 +279,28 @@ def test_the_first_step_has_the_loss_of_the_fresh_model(config, cache_taps):
     model = build_model(run.model)
     live = TrainConfig.model_validate(run.model_dump() | {"data": {"train": run.data.train}})
     data = open_data(live, find_pairs(live.data, live.run.output), model, join(sharded=False))
-    model.adapter.calibrate(data.sample(model))
+    data.calibrate(model)
     batch = data.collator([data.train[number] for number in range(8)])
     assert data.collator == Collator("input_features")
     train(run)
     assert log_of(run.run.output)[0]["loss"] == pytest.approx(model(**batch).loss.item(), abs=2e-3)
+
+
+def test_layers_computed_anew_give_the_same_losses(config):
+    plain = log_of(train(config("plain", max_steps=2)).parent)
+    anew = log_of(train(config("anew", max_steps=2, gradient_checkpointing=True)).parent)
+    assert [entry["loss"] for entry in anew] == pytest.approx([entry["loss"] for entry in plain], rel=1e-6)
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_the_frames_of_speech_are_the_same_cached_and_live(config, standardise):
+    """The cache keeps taps trimmed, in half precision; live ones are masked."""
+    options = {"max_steps": 3, "model": {"encoder_frames": "speech", "standardise_taps": standardise}}
+    live = log_of(train(config("live", **options)).parent)
+    cached = log_of(train(config("cached", data={"cache_taps": True}, **options)).parent)
+    assert [entry["loss"] for entry in cached] == pytest.approx([entry["loss"] for entry in live], abs=2e-3)
+    everything = log_of(train(config("all", max_steps=3, model={"standardise_taps": standardise})).parent)
+    assert everything[0]["loss"] != pytest.approx(live[0]["loss"], abs=1e-4)
 
 
 def test_half_precision_and_loader_processes_change_little(config):

@@ -67,7 +67,7 @@ class TapCache:
         limit_gb: float,
         computed: torch.dtype = torch.float32,
     ) -> None:
-        self.trimmed = getattr(config, "encoder_frames", "all") == "speech"
+        self.trimmed = config.encoder_frames == "speech"
         self.dtype = _TYPES[dtype]
         about = {
             "format": FORMAT,

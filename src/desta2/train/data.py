@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from desta2.errors import ConfigError
 from desta2.model.bases import context
 from desta2.model.hearing import processor_of
@@ -34,7 +36,6 @@ from desta2.train.words import WordStore
 
 if TYPE_CHECKING:
     from accelerate import PartialState
-    from torch import Tensor
 
     from desta2.model.modeling import Desta2Model
     from desta2.train.config import DataConfig, TrainConfig
@@ -66,9 +67,10 @@ class TrainingData:
         """A collated batch, on the device, with whatever of it was still to be encoded."""
         return completed(model, self.ears.cache, batch)
 
-    def sample(self, model: Desta2Model, count: int = 256) -> Tensor:
-        """Taps of the first clips, for `Adapter.calibrate`."""
-        return sample_taps(model, self.ears, self.train.pairs.clips(), count)
+    def calibrate(self, model: Desta2Model, count: int = 256) -> None:
+        """Give the model's adapter the statistics of the first clips; see `Adapter.calibrate`."""
+        taps = sample_taps(model, self.ears, self.train.pairs.clips(), count)  # of all frames as of one clip
+        model.adapter.calibrate(taps, torch.tensor([taps.shape[2]]))
 
 
 def open_data(config: TrainConfig, found: Found, model: Desta2Model, state: PartialState) -> TrainingData:

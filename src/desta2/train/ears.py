@@ -62,7 +62,7 @@ class Ears:
         self, processor: Desta2Processor, keys: ClipKeys, words: WordStore, cache: TapCache | None = None
     ) -> None:
         self.key = "input_features" if cache is None else "taps"
-        self.tells_frames = getattr(processor.config, "encoder_frames", "all") == "speech"
+        self.tells_frames = processor.config.encoder_frames == "speech"
         self.keys = keys
         self.words = words
         self.cache = cache

@@ -84,7 +84,11 @@ def train(config: TrainConfig) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     data = open_data(config, found, model, processes)
     if model.config.standardise_taps and config.model.adapter is None:
-        model.adapter.calibrate(data.sample(model))
+        data.calibrate(model)
+    if run.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    if run.compile:
+        model.compile_blocks()
     with processes.main_process_first():
         benchmark = _benchmark(run)
     trained = fit(model, data, run, benchmark)
