@@ -292,6 +292,14 @@ def test_layers_computed_anew_give_the_same_losses(config):
     assert [entry["loss"] for entry in anew] == pytest.approx([entry["loss"] for entry in plain], rel=1e-6)
 
 
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_losses(config):
+    options = {"max_steps": 3, "model": {"adapter_dropout": 0.0}}  # compiled code draws dropout in its own way
+    plain = log_of(train(config("plain", **options)).parent)
+    compiled = log_of(train(config("compiled", compile=True, **options)).parent)
+    assert [entry["loss"] for entry in compiled] == pytest.approx([entry["loss"] for entry in plain], rel=1e-4)
+
+
 @pytest.mark.parametrize("standardise", [True, False])
 def test_the_frames_of_speech_are_the_same_cached_and_live(config, standardise):
     """The cache keeps taps trimmed, in half precision; live ones are masked."""
