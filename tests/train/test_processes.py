@@ -127,6 +127,16 @@ def test_processes_share_a_cache(run, pairs, cache_taps):
     assert said(two.parent / "run.yaml").count("NOT SELF-GENERATED") == 1, "one process speaks for all"
 
 
+@pytest.mark.slow
+def test_features_are_made_by_several_processes(make_config, pairs, tmp_path):
+    file = write_config(make_config(tmp_path / "out", data={"audio_root": pairs.parent}), tmp_path)
+    assert finish(*together(file, verb="features")) == [0, 0], said(file)
+    assert said(file, ".out").startswith(f"{tmp_path / 'out' / 'taps'}: 8 clips, ")
+    assert said(file, ".out").count("\n") == 1, "one process speaks for all"
+    assert finish(start(file, verb="features")) == [0]
+    assert said(file, ".out").splitlines()[1].startswith(f"{tmp_path / 'out' / 'taps'}: 8 clips, 0 heard now")
+
+
 def test_a_signal_to_one_process_stops_all_after_the_same_step(make_config, uneven, tmp_path):
     """And what was begun by two goes on with one, where it stood."""
     options = {"data": {"train": [uneven], "cache_taps": False}, "save_steps": 1000, "max_steps": 40}
@@ -253,6 +263,7 @@ def test_torchrun_starts_it(run, make_config, uneven, tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained adapter") == 1
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     [entry], [same] = log, run(4)[1]
     assert entry["loss"] == pytest.approx(same["loss"], rel=1e-6)
