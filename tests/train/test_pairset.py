@@ -9,6 +9,7 @@ from published import AQA5M, DESTA2, write
 
 from desta2.errors import AudioError, ConfigError, RecordError, RunError
 from desta2.records import Pair, write_records
+from desta2.train.pairfiles import PairFiles
 from desta2.train.pairset import in_validation
 
 
@@ -82,6 +83,17 @@ def test_missing_audio_is_an_error_or_left_out_and_counted(tmp_path, found, touc
     assert len(result.train) == 6 and sum(result.left_out.values()) == 3
     assert "left out: pair '3': clip '3': no audio file at" in caplog.text
     assert "left out: 3 pairs: their audio is missing" in caplog.text
+
+
+def test_some_pairs_without_unpacking(tmp_path, make_pair):
+    path = write(tmp_path / "p.jsonl.gz", [make_pair(str(i), "gone.wav") for i in range(7)])
+    files = PairFiles(path, None)
+    assert files.count() == 7
+    assert [pair.id for pair in files.some(3)] == ["0", "3", "6"]
+    assert [pair.id for _, pair, _ in files.scan()] == [str(i) for i in range(7)]
+    assert [file.name for file in tmp_path.iterdir()] == ["p.jsonl.gz"]
+    published = PairFiles(write(tmp_path / "set.jsonl", [DESTA2]), None)
+    assert [pair.response for pair in published.some()] == [DESTA2["target"]]
 
 
 def test_a_file_that_changes_under_a_run_is_told(tmp_path, found, touch, make_pair):

@@ -32,7 +32,7 @@ from desta2.train.dataset import IGNORED
 from desta2.train.frozen import FrozenGuard
 from desta2.train.order import Passes
 from desta2.train.stopping import Stop, StopEarly, is_out_of_patience
-from desta2.train.workers import errors_of_workers, ignore_signals
+from desta2.train.workers import errors_of_workers, heed_the_parent_alone
 
 
 class AdapterTrainer(Trainer):
@@ -69,7 +69,7 @@ class AdapterTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches, whose processes leave signals to this one."""
         loader: DataLoader[Any] = super().get_train_dataloader()
-        loader.worker_init_fn = ignore_signals
+        loader.worker_init_fn = heed_the_parent_alone
         return loader
 
     def _prepare_inputs(self, inputs: Any) -> Any:
@@ -156,7 +156,7 @@ class AdapterTrainer(Trainer):
             batch_sampler=[rows for rows, _ in rounds],
             collate_fn=self.data_collator,
             num_workers=arguments.dataloader_num_workers,
-            worker_init_fn=ignore_signals,
+            worker_init_fn=heed_the_parent_alone,
         )
         sums = torch.zeros(2, dtype=torch.float64)  # of losses, of labels
         for batch, (_, counts) in zip(loader, rounds, strict=True):
