@@ -23,14 +23,14 @@ def write_config(config, folder):
     return file
 
 
-def start(file, environment=None, prepare=None):
-    """A process that runs `desta2 train file`; what it says goes to `file` with the suffix `.err`."""
-    process = _SERVER.Process(target=_run, args=(file, environment or {}, prepare))
+def start(file, environment=None, prepare=None, verb="train"):
+    """A process that runs `desta2 VERB file`; what it says goes to `file` with the suffixes `.err` and `.out`."""
+    process = _SERVER.Process(target=_run, args=(file, environment or {}, prepare, verb))
     process.start()
     return process
 
 
-def together(file, processes=2, prepare=None):
+def together(file, processes=2, prepare=None, verb="train"):
     """Some processes that train together over gloo, as torchrun would start them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -39,7 +39,7 @@ def together(file, processes=2, prepare=None):
         "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes,
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip
-    return [start(file, {**common, "RANK": i, "LOCAL_RANK": i}, prepare) for i in range(processes)]
+    return [start(file, {**common, "RANK": i, "LOCAL_RANK": i}, prepare, verb) for i in range(processes)]
 
 
 def finish(*processes, seconds=100):
@@ -59,15 +59,16 @@ def wait_for(condition, process, seconds=60):
         time.sleep(0.005)
 
 
-def said(file):
-    return file.with_suffix(".err").read_text()
+def said(file, suffix=".err"):
+    return file.with_suffix(suffix).read_text()
 
 
-def _run(file, environment, prepare):
+def _run(file, environment, prepare, verb):
     os.environ.update({name: str(value) for name, value in environment.items()})
     os.environ.setdefault("TERM", "dumb")
-    with open(file.with_suffix(".err"), "a") as errors:
-        os.dup2(errors.fileno(), 2)
+    for number, suffix in ((1, ".out"), (2, ".err")):
+        with open(file.with_suffix(suffix), "a") as own:
+            os.dup2(own.fileno(), number)
     import torch
 
     torch.set_num_threads(1)
@@ -75,6 +76,7 @@ def _run(file, environment, prepare):
         prepare()
     from desta2.cli import app, run
 
-    code = run(app, ["train", str(file)])
+    code = run(app, [verb, str(file)])
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -91,7 +91,8 @@ def test_a_run_that_fills_its_cache_and_is_killed_ends_as_one_that_was_not(confi
         "data": {
             "cache_taps": "first_epoch", "group_by_length": True, "transcript_dropout": 0.3,
             "transcript_mismatch": 0.5,
-        }
+        },
+        "model": {"standardise_taps": False},
     }  # fmt: skip
     whole, killed = config("whole", **options), config("killed", **options)
     train(whole)

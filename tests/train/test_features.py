@@ -215,6 +215,13 @@ def test_decoding_processes_change_nothing(tmp_path, model, refs, passes, make_e
         assert heard.texts == same.texts and torch.equal(heard.windows[0], same.windows[0])
 
 
+def test_a_sample_does_not_depend_on_what_is_cached(tmp_path, model, refs, make_ears):
+    fresh, filled = (make_ears(model, tmp_path / name) for name in ("fresh", "filled"))
+    prepare(model, filled, told(refs), taps=True)
+    first, second = (sample_taps(model, ears, iter(told(refs))) for ears in (fresh, filled))
+    assert torch.equal(first, second)
+
+
 def test_a_sample_is_as_the_adapter_wants_it(tmp_path, model, refs, passes, make_ears):
     live, cached = make_ears(model, tmp_path, cached=False), make_ears(model, tmp_path / "taps")
     prepare(model, cached, told(refs), taps=True)

@@ -38,11 +38,22 @@ def run(make_config, uneven, tmp_path_factory):
     Adam's first moment after the first step is the gradient, but for a factor.
     """
 
-    def make(batch, accumulation=1, processes=1, steps=1, prepare=None, model=None, output=None, **options):
+    def make(
+        batch,
+        accumulation=1,
+        processes=1,
+        steps=1,
+        prepare=None,
+        model=None,
+        data=None,
+        output=None,
+        **options,
+    ):
         output = output or tmp_path_factory.mktemp("run") / "out"
         options = {"save_steps": 100, **options}
         config = make_config(
-            output, model={"adapter_dropout": 0.0, **(model or {})}, data={"train": [uneven], "cache_taps": False},
+            output, model={"adapter_dropout": 0.0, **(model or {})},
+            data={"train": [uneven], "cache_taps": False, **(data or {})},
             max_steps=steps, batch_size=batch, gradient_accumulation=accumulation, **options,
         )  # fmt: skip
         file = write_config(config, output.parent)
@@ -93,6 +104,37 @@ def test_a_run_of_two_processes_follows_that_of_one(run):
     assert not {"model.safetensors", "pytorch_model.bin"} & names
     assert "4 × 1 pairs a step" in (one / "model" / "README.md").read_text()
     assert "2 × 1 × 2 pairs a step" in (two / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("cache_taps", ["first_epoch", pytest.param(True, marks=pytest.mark.slow)])
+def test_processes_share_a_cache(run, pairs, cache_taps):
+    """With words that Whisper writes, groups by length, a set that counts double, and pairs held out."""
+    sets = [{"path": str(pairs), "weight": 2.0}]
+    data = {
+        "train": sets, "audio_root": pairs.parent, "validation": 0.5, "cache_taps": cache_taps,
+        "group_by_length": True, "max_tokens": 500, "transcript_dropout": 0.3,
+    }  # fmt: skip
+    options = {"steps": 4, "learning_rate": 1e-3, "save_steps": 2, "data": data}
+    (one, log, _), (two, other_log, _) = run(4, **options), run(2, processes=2, **options)
+    for key in ("loss", "eval_loss"):
+        figures = [[entry[key] for entry in own if key in entry] for own in (log, other_log)]
+        assert figures[0] == pytest.approx(figures[1], rel=1e-4) and figures[0], key
+    kept = [
+        {json.loads(line)["key"] for file in (output / "taps").rglob("*.index.jsonl") for line in file.open()}
+        for output in (one, two)
+    ]
+    assert kept[0] == kept[1] and len(kept[0]) == 8
+    assert said(two.parent / "run.yaml").count("NOT SELF-GENERATED") == 1, "one process speaks for all"
+
+
+@pytest.mark.slow
+def test_features_are_made_by_several_processes(make_config, pairs, tmp_path):
+    file = write_config(make_config(tmp_path / "out", data={"audio_root": pairs.parent}), tmp_path)
+    assert finish(*together(file, verb="features")) == [0, 0], said(file)
+    assert said(file, ".out").startswith(f"{tmp_path / 'out' / 'taps'}: 8 clips, ")
+    assert said(file, ".out").count("\n") == 1, "one process speaks for all"
+    assert finish(start(file, verb="features")) == [0]
+    assert said(file, ".out").splitlines()[1].startswith(f"{tmp_path / 'out' / 'taps'}: 8 clips, 0 heard now")
 
 
 def test_a_signal_to_one_process_stops_all_after_the_same_step(make_config, uneven, tmp_path):
@@ -221,6 +263,7 @@ def test_torchrun_starts_it(run, make_config, uneven, tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained adapter") == 1
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     [entry], [same] = log, run(4)[1]
     assert entry["loss"] == pytest.approx(same["loss"], rel=1e-6)

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from desta2.errors import AudioError, CheckpointError, ConfigError, InputError
 from desta2.model import Desta2Model, lora
+from desta2.model.convert import export_published, import_published
 from desta2.train import trainer
 from desta2.train.callbacks import Shown
 from desta2.train.collate import Collator
@@ -254,6 +255,29 @@ def test_training_goes_on_from_an_adapter_and_its_lora(config, with_lora, whole)
     wrong = r"does not fit this run's model: .*has shape \(2, 24\), expected \(4, 24\)"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("other", model={**options, "lora": {"r": 4}}))
+
+
+def test_a_published_adapter_is_trained_further(config, bases, tmp_path, caplog):
+    """As the how-to in docs/train.md does it, with a checkpoint in the published form."""
+    fresh = build_model(config(model={"standardise_taps": False}).model)
+    fresh.save_pretrained(tmp_path / "made")
+    published = str(tmp_path / "published")
+    export_published(str(tmp_path / "made"), tmp_path / "published", "desta2")
+    local = {"llm_id": str(bases / "llm"), "encoder_id": str(bases / "whisper")}
+    import_published(published, tmp_path / "demo", **local)
+    import_published(published, tmp_path / "ours", tap_convention="training", **local)
+    own = {"standardise_taps": False}
+    wrong = r"demo was trained on encoder layers \[-1, 0, 1, 2\], and this run reads \[0, 1, 2, 3\]; give model\.tap_l"
+    with pytest.raises(CheckpointError, match=wrong):
+        train(config("taps", model={**own, "adapter": tmp_path / "demo"}))
+    start = {**own, "adapter": tmp_path / "ours"}
+    trained = train(config("same", model=start, max_steps=1, learning_rate=1e-12))
+    assert_same(adapter_of(trained), adapter_of(tmp_path / "made"), tolerance=1e-7)
+    assert "knows: system_prompt was None and is 'Focus on the audio clips and instructions.'" in caplog.text
+    caplog.clear()
+    further = train(config("further", model={**start, "system_prompt": None}, max_steps=4))
+    assert not torch.equal(*(adapter_of(f)["projection.weight"] for f in (further, tmp_path / "made")))
+    assert "the prompt around a clip" not in caplog.text
 
 
 def test_whisper_writes_the_missing_transcripts(config):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,8 @@ DEBUG = "desta2.debug"
 def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
     """Print a result to stdout: one JSON object and nothing else, or `text` for people.
 
+    Of several processes that torchrun or accelerate started, the first one speaks for all.
+
     Args:
         result: JSON values only; NaN and infinity are refused, as JSON has none.
         as_json: the value of the verb's `--json`.
@@ -34,6 +37,8 @@ def emit(result: Mapping[str, Any], as_json: bool, text: str) -> None:
         ValueError: `result` holds NaN or infinity.
         TypeError: `result` holds something that JSON cannot hold.
     """
+    if os.environ.get("RANK", "0") != "0":
+        return
     typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
 
 

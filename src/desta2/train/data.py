@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from desta2.errors import ConfigError
 from desta2.model.bases import context
 from desta2.model.hearing import processor_of
@@ -175,7 +177,7 @@ def features(config: TrainConfig) -> dict[str, Any]:
     Several processes, as torchrun starts them, divide the clips among them.
 
     Returns:
-        "clips" in the pairs, how many were "heard" here and now, and the "folder" with its "bytes".
+        "clips" in the pairs, how many were "heard" now by all processes, and the "folder" with its "bytes".
 
     Raises:
         InputError: as in training.
@@ -183,7 +185,7 @@ def features(config: TrainConfig) -> dict[str, Any]:
     """
     from desta2.train.check import check_run
     from desta2.train.pairset import find_pairs
-    from desta2.train.processes import join, place
+    from desta2.train.processes import added_up, join, place
     from desta2.train.trainer import build_model
 
     if not config.data.cache_taps:
@@ -195,7 +197,7 @@ def features(config: TrainConfig) -> dict[str, Any]:
     model = build_model(config.model)
     place(model, state.device, whole=False)  # the LLM hears nothing
     ears, skips = _make_ears(config, model), _skips_of(config)
-    heard = _make_ahead(config, model, ears, found, skips, state, taps=True)
+    heard = added_up(torch.tensor(_make_ahead(config, model, ears, found, skips, state, taps=True)), state)
     folder = _cache_folder(config)
     size = bytes_in(folder) if folder.exists() else 0
-    return {"clips": found.n_clips, "heard": heard, "folder": str(folder), "bytes": size}
+    return {"clips": found.n_clips, "heard": int(heard), "folder": str(folder), "bytes": size}

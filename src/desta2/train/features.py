@@ -227,10 +227,16 @@ def _taps_of(
 def sample_taps(
     model: Desta2Model, ears: Ears, clips: Iterator[tuple[ClipRef, str | None]], count: int = 256
 ) -> Tensor:
-    """Taps of the first clips, (n_taps, 1, frames of all, d_encoder), for `Adapter.calibrate`."""
+    """Taps of the first clips, (n_taps, 1, frames of all, d_encoder), for `Adapter.calibrate`.
+
+    Where there is a cache they go through it: a run that was killed while it fills has the same ones again.
+    """
+    first = [clip for _, (clip, _) in zip(range(count), clips, strict=False)]
+    if ears.cache is not None:
+        prepare(model, ears, [(clip, "") for clip in first], taps=True)
     windows: list[Tensor] = []
-    for batch in _batches_of(clips, count):
-        heard = [ears(clip, "") for clip in batch]
+    for start in range(0, len(first), _BATCH):
+        heard = [ears(clip, "") for clip in first[start : start + _BATCH]]
         live = [window for own in heard for window in own.windows if window.dim() == 2]
         encoded = iter(model.encode(torch.stack(live)).taps.unbind(1) if live else [])
         for own in heard:
@@ -239,9 +245,3 @@ def sample_taps(
                 for window, frames in zip(own.windows, own.frames, strict=True)
             ]
     return torch.cat([window.float().cpu() for window in windows], dim=1)[:, None]
-
-
-def _batches_of(clips: Iterator[tuple[ClipRef, str | None]], count: int) -> Iterator[list[ClipRef]]:
-    first = [clip for _, (clip, _) in zip(range(count), clips, strict=False)]
-    for start in range(0, len(first), _BATCH):
-        yield first[start : start + _BATCH]

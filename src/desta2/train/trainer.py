@@ -15,6 +15,7 @@ from transformers import set_seed
 from desta2.errors import CheckpointError
 from desta2.model import lora
 from desta2.model.checkpoint import load_adapter
+from desta2.model.configuration import Desta2Config
 from desta2.model.modelcard import CardFacts
 from desta2.model.modeling import Desta2Model
 from desta2.nano import base_id
@@ -47,6 +48,8 @@ def _start_from(model: Desta2Model, folder: Path) -> None:
     Raises:
         CheckpointError: they do not fit, or the adapter goes with LoRA weights that the model is not to have.
     """
+    if (folder / "config.json").is_file():
+        _compare(Desta2Config.from_pretrained(folder), model.config, folder)
     has_lora = (folder / lora.WEIGHTS_FILE).is_file()
     if has_lora and model.config.lora is None:
         raise CheckpointError(
@@ -56,6 +59,25 @@ def _start_from(model: Desta2Model, folder: Path) -> None:
         model.load_weights(folder)
     else:
         load_adapter(model.adapter, folder)
+
+
+def _compare(was: Desta2Config, now: Desta2Config, folder: Path) -> None:
+    """What an adapter was trained with and no shape of its weights tells.
+
+    Raises:
+        CheckpointError: it reads other layers of the encoder.
+    """
+    if list(was.tap_layers) != list(now.tap_layers):
+        raise CheckpointError(
+            f"{folder} was trained on encoder layers {was.tap_layers}, and this run reads {now.tap_layers}; "
+            f"give model.tap_layers={was.tap_layers}"
+        )
+    keys = ("layout", "system_prompt", "bos_policy", "chat_template_kwargs")
+    pairs = ((key, getattr(was, key), getattr(now, key)) for key in keys)
+    if others := [
+        f"{key} was {old!r} and is {new!r}" for key, old, new in pairs if (old or None) != (new or None)
+    ]:
+        log.warning("the prompt around a clip is not what %s knows: %s", folder, "; ".join(others))
 
 
 def train(config: TrainConfig) -> Path:
