@@ -28,19 +28,37 @@ def test_activations_of_a_llama_follow_the_formula_of_the_docs(shapes):
     assert (two - one) / 100 == pytest.approx(formula, rel=0.05)
 
 
-def test_what_autograd_keeps_is_what_it_keeps_on_a_real_device(plain, bases, make_model):
-    """The same hooks around a real step; the meta device knows no values, but the same tensors."""
-    run = plain(model={"adapter_dropout": 0.1})
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_autograd_keeps_is_what_it_keeps_on_a_real_device(plain, dtype, bf16):
+    """The same hooks around a real step, under torch's own autocast."""
+    run = plain(model={"dtype": dtype})
     model = build_model(run.model).train()
     taps = torch.randn(4, 1, 50, 16)
-    text = torch.randn(1, 30, 24)
+    text = torch.randn(1, 30, 24).to(model.llm.dtype)
 
     def step():
-        embeds = torch.cat([model.adapter(taps), text], dim=1)
-        model.llm.base_model(inputs_embeds=embeds, use_cache=False)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            vectors = model.adapter(taps).to(model.llm.dtype)
+            model.llm.base_model(inputs_embeds=torch.cat([vectors, text], dim=1), use_cache=False)
 
     real = kept_by_autograd(step, model.adapter, model.llm)
-    assert memory._kept_in_a_row(draw(run.model), Row(33, 10, 1), bf16=False) == pytest.approx(real, rel=0.05)
+    counted = memory._kept_in_a_row(draw(run.model), Row(33, 10, 1), bf16)
+    assert counted == pytest.approx(real, rel=0.05)
+
+
+def test_the_peak_is_in_the_encoder_or_behind_it():
+    parts = {"llm": 1, "encoder": 2, "trained": 4, "encoder_pass": 8, "activations": 16, "logits": 32}
+    assert memory.in_all(parts) == 7 + 48
+    assert memory.in_all(parts | {"encoder_pass": 64}) == 7 + 64
+    assert memory.in_all(parts | {"activations": None}) is None
+
+
+def test_shared_weights(plain):
+    alone, shared = (plan(plain(fsdp=fsdp), devices=2).memory for fsdp in (False, True))
+    for part in ("llm", "encoder", "trained"):
+        assert shared[part] == alone[part] // 2
+    assert shared["activations"] == alone["activations"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,8 @@ def test_the_cache_on_disk(plain):
     assert (cached.tap_cache_bytes, cached.tap_cache_bytes_per_clip) == (8 * 6400, 6400)
     assert without.memory["encoder_pass"] == 3 * (4 + 1 + 4) * 50 * 16 * 4
     assert cached.memory["encoder_pass"] == 0
-    assert cached.memory_bytes == sum(cached.memory.values()) < without.memory_bytes
+    ahead = plan(plain(data={"cache_taps": "first_epoch"}))
+    assert ahead.memory == without.memory, "the encoder runs in the steps of the first epoch"
 
 
 def test_a_thinking_llm_of_another_family(shapes, tmp_path):

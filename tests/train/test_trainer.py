@@ -267,7 +267,7 @@ def test_a_published_adapter_is_trained_further(config, bases, tmp_path, caplog)
     import_published(published, tmp_path / "demo", **local)
     import_published(published, tmp_path / "ours", tap_convention="training", **local)
     own = {"standardise_taps": False}
-    wrong = r"demo was trained on encoder layers \[-1, 0, 1, 2\], and this run reads \[0, 1, 2, 3\]; give model\.tap_l"
+    wrong = r"demo does not fit this run's model: its tap_layers is \[-1, 0, 1, 2\], and model\.tap_layers is \[0, 1"
     with pytest.raises(CheckpointError, match=wrong):
         train(config("taps", model={**own, "adapter": tmp_path / "demo"}))
     start = {**own, "adapter": tmp_path / "ours"}

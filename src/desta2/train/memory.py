@@ -3,8 +3,9 @@
 What autograd keeps for the backward pass is counted, not guessed from the names of an LLM's sizes: the models
 run on the meta device, where nothing is computed, and hooks see every tensor that is saved. So it holds for
 any architecture; where one cannot run there, its part is unknown. Attention is taken to be a fused kernel,
-which saves its inputs and its output. Not counted: what the device's libraries take for themselves, what the
-allocator loses to fragmentation, and short-lived buffers inside a layer. docs/train.md has the formula.
+which saves its inputs and its output, and autocast, which knows no meta device, is imitated. Not counted:
+what the device's libraries take for themselves, what the allocator loses to fragmentation, and short-lived
+buffers inside a layer. docs/train.md has the formula.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from desta2.train.blueprint import Blueprint, count
 from desta2.train.config import TrainConfig
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # Of a trained parameter, in float32: itself, its gradient, and AdamW's two moments.
 _TRAINED_BYTES = 16
-# Of a logit beside itself, in float32 each: its log-probability and two gradients on the way back.
+# Of a logit, in float32 each: its log-probability and two gradients on the way back. It is gone by then.
 _LOGIT_BYTES = 12
 
 
@@ -69,8 +71,20 @@ def estimate(config: TrainConfig, blueprint: Blueprint, row: Row, devices: int =
         "trained": _TRAINED_BYTES * (count(blueprint.adapter) + blueprint.lora_parameters) // shares,
         "encoder_pass": heard * _encoder_pass_bytes(blueprint),
         "activations": None if kept is None else rows * kept,
-        "logits": rows * row.labels * vocabulary * (llm.dtype.itemsize + _LOGIT_BYTES),
+        "logits": rows * row.labels * vocabulary * _LOGIT_BYTES,
     }
+
+
+def in_all(memory: Mapping[str, int | None]) -> int | None:
+    """Bytes at the peak of a step; None where a part is unknown.
+
+    What the encoder holds is gone, but for the taps, before most activations are there.
+    """
+    known = {name: part for name, part in memory.items() if part is not None}
+    if known.keys() != memory.keys():
+        return None
+    weights = known["llm"] + known["encoder"] + known["trained"]
+    return weights + max(known["encoder_pass"], known["activations"] + known["logits"])
 
 
 def tap_bytes(blueprint: Blueprint, frames: float, itemsize: int) -> float:
@@ -106,31 +120,27 @@ def _encoder_pass_bytes(blueprint: Blueprint) -> int:
 def _kept_in_a_row(blueprint: Blueprint, row: Row, bf16: bool) -> int | None:
     """What autograd keeps of a row, in adapter and LLM."""
     adapter, llm, config = blueprint.adapter, blueprint.llm, blueprint.config
-    half = torch.bfloat16 if bf16 else torch.float32
     shape = (len(config.tap_layers), row.windows, blueprint.window_frames, config.d_encoder)
-    taps = torch.empty(shape, dtype=half, device="meta")
+    taps = torch.empty(shape, device="meta")
     adapter.calibrated = True
     audio = row.windows * config.n_queries
     length = max(row.positions, audio)
-    text = torch.empty(1, length - audio, config.d_llm, device="meta")
+    text = torch.empty(1, length - audio, config.d_llm, dtype=llm.dtype, device="meta")
     # Four dimensions: transformers takes such a mask as it is, and need not look into it.
     mask = torch.empty(1, 1, length, length, dtype=torch.bool, device="meta")
 
     def step() -> None:
-        embeds = torch.cat([adapter(taps).flatten(0, 1)[None], text], dim=1).to(llm.dtype)
-        llm.base_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
+        vectors = adapter(taps).flatten(0, 1)[None].to(llm.dtype)
+        llm.base_model(inputs_embeds=torch.cat([vectors, text], dim=1), attention_mask=mask, use_cache=False)
 
-    adapter.to(half)
     try:
-        return kept_by_autograd(step, adapter, llm)
+        return kept_by_autograd(step, adapter, llm, bf16=bf16)
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         log.info("the activations of this LLM cannot be counted on the meta device: %s", error)
         return None
-    finally:
-        adapter.float()
 
 
-def kept_by_autograd(step: Callable[[], Any], *modules: nn.Module) -> int:
+def kept_by_autograd(step: Callable[[], Any], *modules: nn.Module, bf16: bool = False) -> int:
     """Bytes of the tensors that autograd saves while `step` runs, but those of the modules themselves."""
     own = {_storage(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers())}
     saved: dict[int, Tensor] = {}  # held, so that no address is used twice
@@ -140,7 +150,7 @@ def kept_by_autograd(step: Callable[[], Any], *modules: nn.Module) -> int:
             saved.setdefault(_storage(tensor), tensor.detach())
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _FusedAttention():
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _AsOnADevice(bf16):
         step()
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
@@ -154,15 +164,37 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        # (batch, heads, n, width) lies in memory as (batch, n, heads, width), as from torch's kernels.
+        batch, heads, n, _ = query.shape
+        mixed = query.new_empty((batch, n, heads, value.shape[-1])).transpose(1, 2)
         ctx.save_for_backward(query, key, value, mixed)
         return mixed
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Attention as a fused kernel: on the meta device torch would save the matrix of weights."""
+_MULTIPLIED = {F.linear, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, torch.einsum}
+_IN_FLOAT32 = {F.layer_norm, F.softmax, torch.softmax, Tensor.softmax, torch.rsqrt, torch.pow, Tensor.pow}
+
+
+class _AsOnADevice(TorchFunctionMode):
+    """Attention as a fused kernel, where torch would save the matrix of weights, and types as autocast's."""
+
+    def __init__(self, bf16: bool) -> None:
+        super().__init__()
+        self._bf16 = bf16
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention:
+        attention = func is F.scaled_dot_product_attention
+        if self._bf16 and (attention or func in _MULTIPLIED):
+            args, kwargs = _in_type(torch.bfloat16, args, kwargs)
+        elif self._bf16 and func in _IN_FLOAT32:
+            args, kwargs = _in_type(torch.float32, args, kwargs)
+        if attention:
             return _Fused.apply(*args[:3])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
+
+
+def _in_type(dtype: torch.dtype, *values: Any) -> Any:
+    def cast(value: Any) -> Any:
+        return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    return tree_map(cast, values)

@@ -7,7 +7,7 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from desta2.train.blueprint import Blueprint, count
 from desta2.train.check import check_run
 from desta2.train.config import RunConfig, TrainConfig
 from desta2.train.lengths import Lengths, measure
-from desta2.train.memory import Row, estimate, tap_bytes
+from desta2.train.memory import Row, estimate, in_all, tap_bytes
 
 ASSUMED = Row(positions=512, labels=256, windows=1)
 """For the estimate of memory where there are no pairs to look at."""
@@ -45,7 +45,7 @@ class Plan:
         tokens_per_pair, longest_pair: positions of a pair, on average and at most.
         tokens_per_step, tokens_per_epoch, tokens: positions in the LLM without padding, audio included.
         tokens_from: "tokenizer", "characters" (an estimate), or None.
-        memory_bytes: on each device, the sum of `memory`.
+        memory_bytes: on each device, at the peak; see `memory.in_all`.
         memory: by part; see `memory.estimate`.
         tap_cache_bytes: on disk, for all clips; 0 without cache.
         tap_cache_bytes_per_clip: the same for a clip, also without cache: the mean, or for one window where
@@ -115,7 +115,7 @@ def plan(config: TrainConfig, devices: int = 1) -> Plan:
         tap_layers=list(blueprint.config.tap_layers),
         devices=devices,
         **_work(config.run, lengths, devices),
-        memory_bytes=_sum(memory),
+        memory_bytes=in_all(memory),
         memory=memory,
         **_cache(config, blueprint, lengths, notes),
         notes=notes,
@@ -158,11 +158,6 @@ def _passes(pairs: int, visits: int | None) -> float | None:
 
 def _times(one: float | None, many: float | None) -> int | None:
     return None if one is None or many is None else round(one * many)
-
-
-def _sum(memory: Mapping[str, int | None]) -> int | None:
-    known = [part for part in memory.values() if part is not None]
-    return sum(known) if len(known) == len(memory) else None
 
 
 def _tokens_from(lengths: Lengths | None) -> str | None:
