@@ -58,6 +58,14 @@ def test_logits_are_asked_for_at_labels_only(model, batch, monkeypatch):
     assert asked == [8]  # positions 11 to 18 predict the labels 12 to 19
 
 
+def test_loss_of_rows_with_labels_at_the_same_places(model, batch):
+    labels = torch.full((2, 20), -100)
+    labels[:, 12:17] = batch["input_ids"][:, 12:17]
+    logits = model(**without(batch, "labels")).logits
+    full = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+    torch.testing.assert_close(model(**{**batch, "labels": labels}).loss, full)
+
+
 def test_an_llm_without_logits_to_keep_gives_the_same_loss(model, batch, monkeypatch):
     loss, forward = model(**batch).loss, model.llm.forward
     monkeypatch.setattr(

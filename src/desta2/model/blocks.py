@@ -58,7 +58,7 @@ def compile_blocks(module: nn.Module, **options: Any) -> None:
         ConfigError: As `blocks_of`.
     """
     for block in blocks_of(module):
-        block.compile(**options)  # type: ignore[no-untyped-call]
+        block.compile(**options)
 
 
 def _lists(module: nn.Module) -> Iterator[list[nn.Module]]:
