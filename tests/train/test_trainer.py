@@ -318,10 +318,11 @@ def test_layers_computed_anew_give_the_same_losses(config):
 
 @pytest.mark.slow
 def test_compiled_layers_give_the_same_losses(config):
-    options = {"max_steps": 3, "model": {"adapter_dropout": 0.0}}  # compiled code draws dropout in its own way
+    options = {"max_steps": 3, "model": {"adapter_dropout": 0.0}}  # compiled code draws its own dropout
     plain = log_of(train(config("plain", **options)).parent)
     compiled = log_of(train(config("compiled", compile=True, **options)).parent)
-    assert [entry["loss"] for entry in compiled] == pytest.approx([entry["loss"] for entry in plain], rel=1e-4)
+    losses = [entry["loss"] for entry in plain]
+    assert [entry["loss"] for entry in compiled] == pytest.approx(losses, rel=1e-4)
 
 
 @pytest.mark.parametrize("standardise", [True, False])
