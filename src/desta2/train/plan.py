@@ -203,7 +203,7 @@ def _about_pairs(found: Lengths, config: TrainConfig, blueprint: Blueprint) -> I
 
 def _cache(
     config: TrainConfig, blueprint: Blueprint, lengths: Lengths | None, notes: list[str]
-) -> dict[str, int | None]:
+) -> dict[str, Any]:
     """Taps on disk."""
     frames = None if lengths is None else lengths.frames_mean
     per_clip = round(tap_bytes(blueprint, frames or blueprint.window_frames, itemsize=2))
