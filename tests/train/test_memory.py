@@ -47,6 +47,30 @@ def test_what_autograd_keeps_is_what_it_keeps_on_a_real_device(plain, dtype, bf1
     assert counted == pytest.approx(real, rel=0.05)
 
 
+def test_layers_computed_anew_keep_their_inputs_and_one_of_them(plain):
+    blueprint = draw(plain().model)
+    layers = len(blueprint.llm.model.layers)
+    assert layers > 1
+
+    def kept(positions, anew):
+        return memory._kept_in_a_row(blueprint, Row(positions, 10, 1), False, anew)
+
+    whole, anew = (kept(133, mode) - kept(33, mode) for mode in (False, True))
+    of_inputs = 100 * layers * blueprint.config.d_llm * 4
+    assert anew - of_inputs == pytest.approx(whole / layers, rel=0.01)
+
+
+def test_frames_of_speech_take_their_part_of_the_window(plain):
+    blueprint = draw(plain(model={"encoder_frames": "speech"}).model)
+    window = blueprint.window_frames
+    all_of_it, half, unknown = (
+        memory._kept_in_a_row(blueprint, Row(33, 10, 1, frames), False)
+        for frames in (window, window // 2, None)
+    )
+    assert unknown == all_of_it
+    assert half < 0.8 * all_of_it
+
+
 def test_the_peak_is_in_the_encoder_or_behind_it():
     parts = {"llm": 1, "encoder": 2, "trained": 4, "encoder_pass": 8, "activations": 16, "logits": 32}
     assert memory.in_all(parts) == 7 + 48

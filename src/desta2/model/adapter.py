@@ -232,4 +232,6 @@ def _as_computed(heard: Tensor) -> Tensor:
     Every key and value projection would cast it anew otherwise, and keep its copy for the backward pass.
     """
     device = heard.device.type
-    return heard.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else heard
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return heard
+    return heard.to(torch.get_autocast_dtype(device))

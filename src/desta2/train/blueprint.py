@@ -70,10 +70,10 @@ def draw(model: ModelConfig) -> Blueprint:
         CheckpointError: the configuration of a frozen model is not there.
     """
     llm_config, whisper_config = _base_configs(model)
-    llm = bases.freeze(_llm(model.llm, llm_config, weights_dtype(model, llm_config)))
+    llm = bases.freeze(_llm(model.llm, llm_config, weights_dtype(model.dtype, llm_config)))
     with torch.device("meta"):
         whisper: Any = WhisperForConditionalGeneration(whisper_config)
-    whisper.to(weights_dtype(model, whisper_config))
+    whisper.to(weights_dtype(model.encoder_dtype or model.dtype, whisper_config))
     config = _configuration(model, llm, whisper_config)
     lora.check_installed(config)
     if config.lora is not None:
@@ -83,13 +83,13 @@ def draw(model: ModelConfig) -> Blueprint:
     return Blueprint(config, llm, whisper, adapter.train(), _tokenizer(model.llm))
 
 
-def weights_dtype(model: ModelConfig, base_config: Any) -> torch.dtype:
+def weights_dtype(wanted: str | None, base_config: Any) -> torch.dtype:
     """The type that a frozen model will have: as asked for, else as `bases` loads it.
 
     That is as stored, but float32 for float16, since models are loaded onto the CPU first.
     """
-    if model.dtype is not None:
-        return getattr(torch, model.dtype)
+    if wanted is not None:
+        return getattr(torch, wanted)
     stored = getattr(base_config, "dtype", None) or torch.float32
     stored = getattr(torch, stored) if isinstance(stored, str) else stored
     return torch.float32 if stored == torch.float16 else stored

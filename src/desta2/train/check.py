@@ -35,7 +35,7 @@ from desta2.train.checkpoints import FOLDER, newest
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
 
 # What an adapter hears; weights of the same shapes do not tell.
-_HEARD = ("tap_layers",)
+_HEARD = ("tap_layers", "encoder_frames")
 
 
 def check_run(config: TrainConfig) -> Blueprint:

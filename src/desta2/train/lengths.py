@@ -46,7 +46,8 @@ class Lengths:
         tokens_mean: positions of a visit: prompt, audio positions, transcript, response.
         tokens_longest, labels_longest, windows_most: of a pair: positions, those of the response, and windows
             of audio.
-        frames_mean: of the encoder, a clip, in whole windows; None where no length is known.
+        frames_mean, frames_most: that the adapter sees, of a clip and of a window: all of a window, or those
+            of the clip (`model.encoder_frames`); None where no length is known.
         counted_in: "tokens", or "characters" where the LLM's tokenizer is not at hand.
         without_transcript: clips of the sample whose words Whisper will have to write; none are counted.
     """
@@ -63,6 +64,7 @@ class Lengths:
     labels_longest: int
     windows_most: int
     frames_mean: float | None
+    frames_most: int | None
     counted_in: Literal["tokens", "characters"]
     without_transcript: int
 
@@ -100,6 +102,7 @@ def measure(config: TrainConfig, tokenizer: Any | None, model: Desta2Config, win
         labels_longest=max(own.labels for own in kept),
         windows_most=max(own.windows for own in kept),
         frames_mean=sum(frames) / len(frames) if frames else None,
+        frames_most=min(max(frames), window_frames) if frames else None,
         counted_in="characters" if tokenizer is None else "tokens",
         without_transcript=sum(own.untold for own in kept),
     )
@@ -158,6 +161,9 @@ class _Survey:
     def _looked(self, pair: Pair, clips: Sequence[tuple[ClipRef, str | None]]) -> _Looked:
         lengths = [_frames(clip) for clip, _ in clips]
         windows = [math.ceil((length or 1) / self._window_frames) for length in lengths]
+        seen = lengths
+        if self._model.encoder_frames == "all":
+            seen = [own and n * self._window_frames for n, own in zip(windows, lengths, strict=True)]
         texts = [spread(text or "", n) for (_, text), n in zip(clips, windows, strict=True)]
         prompt, response = self._tokens(pair, texts)
         return _Looked(
@@ -165,7 +171,7 @@ class _Survey:
             tokens=prompt + response,
             labels=response,
             windows=sum(windows),
-            frames=[n * self._window_frames for n, own in zip(windows, lengths, strict=True) if own],
+            frames=[own for own in seen if own],
             untold=sum(text is None for _, text in clips),
         )
 

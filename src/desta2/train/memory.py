@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from desta2.model.blocks import blocks_of
 from desta2.train.blueprint import Blueprint, count
 from desta2.train.config import TrainConfig
 
@@ -40,11 +41,13 @@ class Row:
         positions: in the LLM, audio included.
         labels: of them, those with a label.
         windows: of audio.
+        frames: that the adapter sees of a window; None for all.
     """
 
     positions: int
     labels: int
     windows: int
+    frames: int | None = None
 
 
 def estimate(config: TrainConfig, blueprint: Blueprint, row: Row, devices: int = 1) -> dict[str, int | None]:
@@ -61,7 +64,7 @@ def estimate(config: TrainConfig, blueprint: Blueprint, row: Row, devices: int =
         `encoder_pass` (0 where taps are cached), `activations` (None: unknown) and `logits`.
     """
     rows, llm, whisper = config.run.batch_size, blueprint.llm, blueprint.whisper
-    kept = _kept_in_a_row(blueprint, row, config.run.bf16)
+    kept = _kept_in_a_row(blueprint, row, config.run.bf16, config.run.gradient_checkpointing)
     vocabulary = llm.get_output_embeddings().weight.shape[0]
     shares = devices if config.run.fsdp else 1
     heard = 0 if config.data.cache_taps is True else rows * row.windows
@@ -117,11 +120,17 @@ def _encoder_pass_bytes(blueprint: Blueprint) -> int:
     return states * blueprint.window_frames * whisper.d_model * itemsize
 
 
-def _kept_in_a_row(blueprint: Blueprint, row: Row, bf16: bool) -> int | None:
-    """What autograd keeps of a row, in adapter and LLM."""
+def _kept_in_a_row(
+    blueprint: Blueprint, row: Row, bf16: bool, gradient_checkpointing: bool = False
+) -> int | None:
+    """What autograd keeps of a row, in adapter and LLM.
+
+    With gradient checkpointing: of the LLM the inputs of its layers, and one layer that is computed anew.
+    """
     adapter, llm, config = blueprint.adapter, blueprint.llm, blueprint.config
-    shape = (len(config.tap_layers), row.windows, blueprint.window_frames, config.d_encoder)
-    taps = torch.empty(shape, device="meta")
+    seen = row.frames or blueprint.window_frames
+    taps = torch.empty(len(config.tap_layers), row.windows, seen, config.d_encoder, device="meta")
+    frames = torch.full((row.windows,), seen)
     adapter.calibrated = True
     audio = row.windows * config.n_queries
     length = max(row.positions, audio)
@@ -129,12 +138,20 @@ def _kept_in_a_row(blueprint: Blueprint, row: Row, bf16: bool) -> int | None:
     # Four dimensions: transformers takes such a mask as it is, and need not look into it.
     mask = torch.empty(1, 1, length, length, dtype=torch.bool, device="meta")
 
+    def hear() -> Tensor:
+        vectors: Tensor = adapter(taps, frames).flatten(0, 1)[None].to(llm.dtype)
+        return vectors
+
     def step() -> None:
-        vectors = adapter(taps).flatten(0, 1)[None].to(llm.dtype)
-        llm.base_model(inputs_embeds=torch.cat([vectors, text], dim=1), attention_mask=mask, use_cache=False)
+        states = torch.cat([hear(), text], dim=1)
+        llm.base_model(inputs_embeds=states, attention_mask=mask, use_cache=False)
 
     try:
-        return kept_by_autograd(step, adapter, llm, bf16=bf16)
+        kept = kept_by_autograd(step, adapter, llm, bf16=bf16)
+        if not gradient_checkpointing:
+            return kept
+        hearing, layers = kept_by_autograd(hear, adapter, bf16=bf16), len(blocks_of(llm))
+        return hearing + layers * length * config.d_llm * llm.dtype.itemsize + (kept - hearing) // layers
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         log.info("the activations of this LLM cannot be counted on the meta device: %s", error)
         return None
@@ -176,25 +193,33 @@ _IN_FLOAT32 = {F.layer_norm, F.softmax, torch.softmax, Tensor.softmax, torch.rsq
 
 
 class _AsOnADevice(TorchFunctionMode):
-    """Attention as a fused kernel, where torch would save the matrix of weights, and types as autocast's."""
+    """Attention as a fused kernel, where torch would save the matrix of weights, and types as autocast's.
+
+    What needs no gradient is cast once, as the adapter does with what it hears.
+    """
 
     def __init__(self, bf16: bool) -> None:
         super().__init__()
         self._bf16 = bf16
+        self._cast: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         attention = func is F.scaled_dot_product_attention
         if self._bf16 and (attention or func in _MULTIPLIED):
-            args, kwargs = _in_type(torch.bfloat16, args, kwargs)
+            args, kwargs = tree_map(self._in_bf16, (args, kwargs))
         elif self._bf16 and func in _IN_FLOAT32:
-            args, kwargs = _in_type(torch.float32, args, kwargs)
+            args, kwargs = tree_map(lambda value: _in_type(torch.float32, value), (args, kwargs))
         if attention:
             return _Fused.apply(*args[:3])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
+    def _in_bf16(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.requires_grad:
+            return _in_type(torch.bfloat16, value)
+        if id(value) not in self._cast:
+            self._cast[id(value)] = value, _in_type(torch.bfloat16, value)
+        return self._cast[id(value)][1]
 
-def _in_type(dtype: torch.dtype, *values: Any) -> Any:
-    def cast(value: Any) -> Any:
-        return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
-    return tree_map(cast, values)
+def _in_type(dtype: torch.dtype, value: Any) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -226,7 +226,7 @@ def _memory(
             f"memory is for rows of {row.positions} positions, {row.labels} of them with labels: assumed"
         )
     else:
-        row = Row(lengths.tokens_longest, lengths.labels_longest, lengths.windows_most)
+        row = Row(lengths.tokens_longest, lengths.labels_longest, lengths.windows_most, lengths.frames_most)
     if config.run.fsdp and devices == 1:
         notes.append("run.fsdp shares weights among several processes; say how many with --devices")
     memory = estimate(config, blueprint, row, devices)
