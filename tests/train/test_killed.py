@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,21 +103,4 @@ def test_a_signal_saves_the_step_and_leaves(long_config, undisturbed, tmp_path, 
     assert steps_logged(output) == step < 24, "nothing is lost"
     assert not (output / "model").exists()
     assert finish(start(write_config(long_config(output), tmp_path))) == [0], said(file)
-    assert_same_end(output, undisturbed)
-
-
-@pytest.mark.slow
-def test_a_signal_to_all_processes_of_a_job_saves_the_step_too(long_config, undisturbed, tmp_path):
-    """As schedulers and service managers send it: to the processes that decode ahead as well."""
-    output = tmp_path / "out"
-    file = write_config(long_config(output, save_steps=1000, workers=1), tmp_path)
-    process = start(file)
-    wait_for(lambda: steps_logged(output) >= 4, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert children
-    for pid in (*children, process.pid):
-        os.kill(int(pid), signal.SIGTERM)
-    assert finish(process) == [143], said(file)
-    assert steps_logged(output) < 24 and "Traceback" not in said(file)
-    assert finish(start(file)) == [0], said(file)
     assert_same_end(output, undisturbed)

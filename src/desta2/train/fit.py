@@ -32,7 +32,7 @@ from desta2.train.dataset import IGNORED
 from desta2.train.frozen import FrozenGuard
 from desta2.train.order import Passes
 from desta2.train.stopping import Stop, StopEarly, is_out_of_patience
-from desta2.train.workers import errors_of_workers, heed_the_parent_alone
+from desta2.train.workers import errors_of_workers
 
 
 class AdapterTrainer(Trainer):
@@ -65,12 +65,6 @@ class AdapterTrainer(Trainer):
             * arguments.gradient_accumulation_steps
             * arguments.world_size
         )
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Batches, whose processes leave signals to this one."""
-        loader: DataLoader[Any] = super().get_train_dataloader()
-        loader.worker_init_fn = heed_the_parent_alone
-        return loader
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return self._data.completed(self._plain_model(), super()._prepare_inputs(inputs))
@@ -156,7 +150,6 @@ class AdapterTrainer(Trainer):
             batch_sampler=[rows for rows, _ in rounds],
             collate_fn=self.data_collator,
             num_workers=arguments.dataloader_num_workers,
-            worker_init_fn=heed_the_parent_alone,
         )
         sums = torch.zeros(2, dtype=torch.float64)  # of losses, of labels
         for batch, (_, counts) in zip(loader, rounds, strict=True):
