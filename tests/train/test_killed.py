@@ -82,6 +82,7 @@ def test_killed_at_random_moments(long_config, undisturbed, tmp_path, times):
     assert_same_end(output, undisturbed)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
@@ -89,12 +90,13 @@ def test_killed_at_random_moments(long_config, undisturbed, tmp_path, times):
         (signal.SIGINT, 130, "interrupted: what is finished is kept, run the same command again to continue"),
     ],
 )
-def test_a_signal_saves_the_step_and_leaves(long_config, undisturbed, tmp_path, number, code, words):
+def test_a_signal_saves_the_step_and_leaves(long_config, undisturbed, tmp_path, number, code, words, workers):
+    """It reaches all processes of the run."""
     output = tmp_path / "out"
-    file = write_config(long_config(output, save_steps=1000), tmp_path)
-    process = start(file)
+    file = write_config(long_config(output, save_steps=1000, workers=workers), tmp_path)
+    process = start(file, prepare=os.setsid)
     wait_for(lambda: steps_logged(output) >= 4, process)
-    os.kill(process.pid, number)
+    os.killpg(process.pid, number)
     assert finish(process) == [code], said(file)
     assert words in said(file)
     assert "Traceback" not in said(file)

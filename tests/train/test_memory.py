@@ -63,12 +63,14 @@ def test_layers_computed_anew_keep_their_inputs_and_one_of_them(plain):
 def test_frames_of_speech_take_their_part_of_the_window(plain):
     blueprint = draw(plain(model={"encoder_frames": "speech"}).model)
     window = blueprint.window_frames
-    all_of_it, half, unknown = (
+    unknown, whole, half, quarter = (
         memory._kept_in_a_row(blueprint, Row(33, 10, 1, frames), False)
-        for frames in (window, window // 2, None)
+        for frames in (None, window, window // 2, window // 4)
     )
-    assert unknown == all_of_it
-    assert half < 0.8 * all_of_it
+    assert unknown == whole
+    assert (whole - half) / (half - quarter) == pytest.approx(
+        (window - window // 2) / (window // 2 - window // 4)
+    )
 
 
 def test_the_peak_is_in_the_encoder_or_behind_it():

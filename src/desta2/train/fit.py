@@ -32,7 +32,7 @@ from desta2.train.dataset import IGNORED
 from desta2.train.frozen import FrozenGuard
 from desta2.train.order import Passes
 from desta2.train.stopping import Stop, StopEarly, is_out_of_patience
-from desta2.train.workers import errors_of_workers
+from desta2.train.workers import Spared, errors_of_workers
 
 
 class AdapterTrainer(Trainer):
@@ -40,13 +40,17 @@ class AdapterTrainer(Trainer):
 
     Args:
         data: what is learned and, perhaps, judged by.
+        workers: begins each process of a loader.
         benchmark: figures of the model's answers, beside the loss on `data.validation`.
         options: of transformers' Trainer.
     """
 
-    def __init__(self, data: TrainingData, *, benchmark: Benchmark | None = None, **options: Any) -> None:
+    def __init__(
+        self, data: TrainingData, *, workers: Spared, benchmark: Benchmark | None = None, **options: Any
+    ) -> None:
         super().__init__(train_dataset=data.train, data_collator=data.collator, **options)
         self._data = data
+        self._workers = workers
         self._benchmark = benchmark
         self._tokens: Tensor | int = 0
         self._counted_since = time.monotonic()
@@ -65,6 +69,13 @@ class AdapterTrainer(Trainer):
             * arguments.gradient_accumulation_steps
             * arguments.world_size
         )
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches in the order of training."""
+        loader: DataLoader[Any] = super().get_train_dataloader()
+        # accelerate hands out a stand-in, which has attributes of its own.
+        getattr(loader, "base_dataloader", loader).worker_init_fn = self._workers
+        return loader
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return self._data.completed(self._plain_model(), super()._prepare_inputs(inputs))
@@ -150,6 +161,7 @@ class AdapterTrainer(Trainer):
             batch_sampler=[rows for rows, _ in rounds],
             collate_fn=self.data_collator,
             num_workers=arguments.dataloader_num_workers,
+            worker_init_fn=self._workers,
         )
         sums = torch.zeros(2, dtype=torch.float64)  # of losses, of labels
         for batch, (_, counts) in zip(loader, rounds, strict=True):
@@ -206,6 +218,7 @@ def fit(model: Desta2Model, data: TrainingData, run: RunConfig, benchmark: Bench
         callbacks: list[TrainerCallback] = [FrozenGuard(), StopEarly(run.early_stop)]
         if metric is not None:
             callbacks.append(Evaluated())
+        workers = stack.enter_context(Spared())
         stop = stack.enter_context(Stop())
         callbacks.append(stop)  # after Evaluated: it has the last word
         first_step = 0 if start is None else checkpoints.step_of(start)
@@ -216,6 +229,7 @@ def fit(model: Desta2Model, data: TrainingData, run: RunConfig, benchmark: Bench
                 callbacks.append(tensorboard(run.output / "tensorboard", first_step))
         trainer = AdapterTrainer(
             data,
+            workers=workers,
             model=model,
             args=training_arguments(run, steps, model, metric),
             callbacks=callbacks,
