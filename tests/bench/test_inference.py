@@ -17,6 +17,7 @@ def bench(monkeypatch):
     return importlib.import_module("inference")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_it_measures_whole_and_parts(tmp_path):
     argv = [

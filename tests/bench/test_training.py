@@ -18,6 +18,7 @@ def bench(monkeypatch):
     return importlib.import_module
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_it_measures_steps_and_their_parts(tmp_path):
     argv = ["--sizes", "smoke", "--frames", "speech", "--repeats", "1", "--threads", "1", "--json"]

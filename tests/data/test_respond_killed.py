@@ -44,7 +44,7 @@ def answer(body, number):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a fork server")
-@pytest.mark.parametrize("layout", ["pairs", "pairs.jsonl"])
+@pytest.mark.parametrize("layout", [pytest.param("pairs", marks=pytest.mark.slow), "pairs.jsonl"])
 def test_kill_9_loses_nothing_and_repeats_little(tmp_path, layout):
     seeds = tmp_path / "seeds.jsonl"
     write_records(

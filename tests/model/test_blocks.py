@@ -109,7 +109,7 @@ def test_names_of_weights_stay(bases, make_model):
     assert list(model.state_dict()) == names
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("checkpointing", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_compiled_layers_give_the_same_gradients(bases, make_model, batch, checkpointing):
     model = make_model(bases)
     loss, expected = gradients(model, batch)

@@ -31,6 +31,7 @@ def test_it_is_the_accuracy_of_the_nano_benchmark(folder, tmp_path):
     assert figures["nano_accuracy"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_model_that_hears_nothing_scores_nothing(folder, model):
     """Random weights never name an attribute's word; and nothing is asked twice of the disk."""
     made = nano_benchmark(folder, 6)

@@ -63,13 +63,13 @@ def undisturbed(long_config, tmp_path_factory):
     return train(long_config(tmp_path_factory.mktemp("undisturbed") / "out")).parent
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(long_config, undisturbed, tmp_path, times):
+@pytest.mark.slow
+def test_killed_at_random_moments(long_config, undisturbed, tmp_path):
     """SIGKILL while it starts, steps or writes a checkpoint: whatever is left, it ends the same."""
     output = tmp_path / "out"
     file = write_config(long_config(output), tmp_path)
     rng = random.Random(time.time_ns())
-    for _ in range(times):
+    for _ in range(8):
         before = steps_logged(output)
         process = start(file)
         goal = before + rng.randint(1, 3)
@@ -82,7 +82,7 @@ def test_killed_at_random_moments(long_config, undisturbed, tmp_path, times):
     assert_same_end(output, undisturbed)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
