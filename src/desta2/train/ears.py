@@ -114,8 +114,8 @@ class Ears:
         return self._processor.features(windows)
 
     def frames(self, samples: np.ndarray) -> int:
-        """Encoder frames that hold a window's samples: its second convolution halves the features' rate."""
-        return max(1, -(-len(samples) // (2 * self._processor.feature_extractor.hop_length)))
+        """Encoder frames that hold a window's samples."""
+        return self._processor.frames(len(samples))
 
     def _n_windows(self, clip: ClipRef) -> int:
         seconds = None if clip.end is None else clip.end - (clip.start or 0.0)
