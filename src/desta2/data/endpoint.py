@@ -18,11 +18,15 @@ import httpx2
 from desta2.data.backbone import Backbone, fingerprint_of_served
 from desta2.data.backends import Failure, Kind, PromptStyle, Reply, Request, Sampling
 from desta2.data.completions import PATHS, Api, NoAnswer, read_models, request_body
-from desta2.data.session import Again, GaveUp, Session, check_status, named
+from desta2.data.session import Again, GaveUp, Refused, Session, check_status, named
 from desta2.errors import Desta2Error, InputError, RunError
 
 GIVE_UP_AFTER = 20  # items in a row that the server did not answer, however often they were tried
 MODELS_SECONDS = 30.0
+
+
+class NoModelList(InputError):
+    """A server answers, but does not say which models it has."""
 
 
 def is_url(llm: str) -> bool:
@@ -165,14 +169,17 @@ class EndpointBackend:
         address = f"{self.url}/models"
         try:
             response = httpx2.get(address, headers=self.headers, timeout=MODELS_SECONDS)
-            check_status(response.status_code, response.headers, response.content, address)
+            try:
+                check_status(response.status_code, response.headers, response.content, address)
+            except InputError as error:
+                raise NoModelList(str(error)) if response.status_code == 404 else error from None
             models = read_models(response.content)
         except httpx2.HTTPError as error:
             raise InputError(
                 f"nobody answers at {address}: {named(error)}; is the server running?"
             ) from error
-        except (NoAnswer, Again) as error:
-            raise InputError(
+        except (NoAnswer, Again, Refused) as error:
+            raise NoModelList(
                 f"{address} gave no list of models: {error}; does the URL end in /v1?"
             ) from error
         if wanted is None and len(models) == 1:
@@ -180,7 +187,8 @@ class EndpointBackend:
         if wanted not in models:
             names = ", ".join(models) or "none"
             given = "give a name with --llm-name" if wanted is None else f"it has no {wanted!r}"
-            raise InputError(f"{self.url} serves these models: {names}; {given}")
+            kind = InputError if models else NoModelList
+            raise kind(f"{self.url} serves these models: {names}; {given}")
         return wanted, models[wanted]
 
 

@@ -1,0 +1,60 @@
+"""Opening the judge that a user names: the URL of an OpenAI-compatible server, or a model in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from desta2.data.backends import Backend, PromptStyle, TransformersBackend
+from desta2.data.endpoint import EndpointBackend, NoModelList, is_url
+
+log = logging.getLogger(__name__)
+_NAMELESS = "default"
+
+
+class _JudgeServer(EndpointBackend):
+    """A server that need not list its models: it is asked for the name that the user gives, or any."""
+
+    def _find_model(self, wanted: str | None) -> tuple[str, str]:
+        try:
+            return super()._find_model(wanted)
+        except NoModelList as error:
+            log.warning("the judge's name cannot be checked: %s", error)
+            return wanted or _NAMELESS, wanted or self.url
+
+
+def open_judge(
+    judge: str,
+    model: str | None = None,
+    *,
+    concurrency: int = 32,
+    timeout: float = 300.0,
+    retries: int = 6,
+    api_key_env: str = "DESTA2_API_KEY",
+) -> Backend:
+    """Open a judge.
+
+    Args:
+        judge: URL, or a folder, hub id or "nano" for a model in this process. model: by URL: the name to ask
+        for, where the server has several. The id of a judge whose server has no
+            list of models is this name, or else the URL.
+        concurrency: by URL: requests in flight.
+        timeout: by URL: seconds for one attempt.
+        retries: by URL: further attempts where the server gives no answer.
+        api_key_env: by URL: the environment variable that holds the API key.
+
+    Raises:
+        CheckpointError, InputError: as `TransformersBackend` and `EndpointBackend`.
+    """
+    style = PromptStyle()
+    if not is_url(judge):
+        return TransformersBackend(judge, style)
+    return _JudgeServer(
+        judge,
+        style,
+        served_name=model,
+        concurrency=concurrency,
+        timeout=timeout,
+        retries=retries,
+        api_key=os.environ.get(api_key_env),
+    )
