@@ -97,9 +97,9 @@ def _in_words(result: dict[str, Any]) -> str:
     rows = dict(result["categories"])
     if result["average"] is not None:
         rows["average"] = result["average"]
-    lines = [f"{'':<14}{'score':>6}   {'95 % interval':<16}{'reference':>9}   {'win rate':>9}        n"]
+    rows |= {f"  {task}": scores for task, scores in result["by_task"].items()}
+    lines = [f"{'':<32}{'score':>6}   {'95 % interval':<16}{'reference':>9}   {'win rate':>9}        n"]
     lines += [_line(name, scores) for name, scores in rows.items()]
-    lines += [f"  {_line(task, scores)}" for task, scores in result["by_task"].items() if not rows]
     favour = result["position_favour"]
     between = f"[{favour['low']:+.2f} … {favour['high']:+.2f}]"
     lines.append(f"the judge's favour for the first place: {favour['value']:+.2f} {between}")
@@ -117,4 +117,4 @@ def _line(name: str, scores: dict[str, Any]) -> str:
     mark, reference, wins = scores["score"], scores["reference"], scores["win_rate"]
     between, won = f"[{mark['low']:.2f} … {mark['high']:.2f}]", 100 * wins["value"]
     numbers = f"{mark['value']:6.2f}   {between:<16}{reference['value']:9.2f}   {won:7.1f} %{mark['n']:9}"
-    return f"{name:<14}{numbers}"
+    return f"{name:<32}{numbers}"

@@ -166,8 +166,8 @@ def _verdict(fields: Fields, place: str, instructions: Instructions | None, judg
     if not asked.get("instruction_id_list"):
         if judged is None:
             return Verdict(fields, REASONING, (), (_judged(asked),), item, cluster)
-        followed = () if judged.follows is None else (judged.follows,)
-        return Verdict(fields | judged.to_dict(), REASONING, (), followed, item, cluster)
+        said = () if judged.follows is None else (judged.follows,)
+        return Verdict({**fields, **judged.to_dict()}, REASONING, (), said, item, cluster)
     response = _response(asked)
     names, arguments = _instructions(asked)
     followed = tuple(check(name, response, given) for name, given in zip(names, arguments, strict=True))
