@@ -42,16 +42,18 @@ def test_labels_are_judged_in_order():
 def test_the_users_template(tmp_path):
     (tmp_path / "judge.txt").write_text("{instruction}|{label}|{response}")
     seen = []
-    with judging(lambda prompt: seen.append(prompt) or "Result: NO") as server:
-        with Judge(open_judge(server.url)) as judge:
-            found = judge_labels(judge, PREDICTIONS[:1], tmp_path / "judge.txt")
-            assert found.facts["prompt_hash"] != judge_labels(judge, PREDICTIONS[:1]).facts["prompt_hash"]
+    server = judging(lambda prompt: seen.append(prompt) or "Result: NO")
+    with server, Judge(open_judge(server.url)) as judge:
+        found = judge_labels(judge, PREDICTIONS[:1], tmp_path / "judge.txt")
+        assert found.facts["prompt_hash"] != judge_labels(judge, PREDICTIONS[:1]).facts["prompt_hash"]
     assert seen[0] == "Who speaks?|female|A woman."
 
 
 def test_mistakes():
     with judging(knows_women) as server, Judge(open_judge(server.url)) as judge:
-        with pytest.raises(InputError, match="'x' has no label; a judge of labels needs to know the right answer"):
+        with pytest.raises(
+            InputError, match="'x' has no label; a judge of labels needs to know the right answer"
+        ):
             judge_labels(judge, [prediction("x", "a", None)])
         with pytest.raises(InputError, match="two predictions have the same id"):
             judge_labels(judge, [*PREDICTIONS, PREDICTIONS[0]])

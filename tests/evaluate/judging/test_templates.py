@@ -40,7 +40,9 @@ def test_half_characters_become_whole_ones(file):
 
 
 def test_mistakes(file, tmp_path):
-    with pytest.raises(InputError, match=r"judge\.txt has no place for answer; write \{answer\} where it is to"):
+    with pytest.raises(
+        InputError, match=r"judge\.txt has no place for answer; write \{answer\} where it is to"
+    ):
         read_template(file("{question}"), NEEDS)
     with pytest.raises(InputError, match=r"for answer; write \{answer\} or XAnswerX where"):
         read_template(file("{question}"), NEEDS, {"XAnswerX": "answer"})

@@ -23,7 +23,6 @@ from desta2.evaluate.formats import parse_json
 from desta2.evaluate.speech_ifeval.responses import read_lines
 from desta2.evaluate.systems import Question
 from desta2.lines import manifest_files
-from desta2.model.messages import ask
 
 log = logging.getLogger(__name__)
 META = "Chat_meta.json"
@@ -124,7 +123,8 @@ def questions(data: Path) -> Iterator[Question]:
             "path": item.path,
             "meta_info": item.description,
         }
-        yield Question(item.id, ask(str(audio), item.question), fields)
+        content = [{"type": "audio", "audio": str(audio)}, {"type": "text", "text": item.question}]
+        yield Question(item.id, [{"role": "user", "content": content}], fields)
 
 
 def read_answers(files: Sequence[Path], items: Sequence[Item] | None = None) -> list[Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from desta2.data.backends import Backend, PromptStyle, TransformersBackend
+from desta2.data.backends import Backend, PromptStyle, Request, TransformersBackend
 from desta2.data.endpoint import EndpointBackend, NoModelList, is_url
 
 log = logging.getLogger(__name__)
@@ -13,7 +13,12 @@ _NAMELESS = "default"
 
 
 class _JudgeServer(EndpointBackend):
-    """A server that need not list its models: it is asked for the name that the user gives, or any."""
+    """A server that is sent prompts as they are, and need not list its models."""
+
+    def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
+        """One message of the user; nothing of a speech LM's prompt, whose import takes seconds."""
+        (message,) = request.messages
+        return [{"role": "user", "content": message["content"][0]["text"]}]
 
     def _find_model(self, wanted: str | None) -> tuple[str, str]:
         try:
