@@ -48,13 +48,14 @@ def test_each_prompt_gets_its_own_verdict_and_several_are_in_flight():
     assert server.most > 4
 
 
-def test_the_prompt_arrives_letter_by_letter_and_the_answer_is_greedy():
+def test_the_prompt_arrives_letter_by_letter_and_the_answer_is_greedy(caplog):
     text = '<|AUDIO|> "quoted" {name} <start_audio>\n  indented ✓'
     with judging(yes_or_no) as server:
         ask(server.url, [JudgePrompt("a", text)])
     (body,) = server.bodies
     assert said_to(body) == text
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("judge-1", 0.0, 1024)
+    assert caplog.text == ""  # nothing about the LLM to be trained
 
 
 def test_what_cannot_be_read_is_asked_again_with_another_seed_and_then_listed():

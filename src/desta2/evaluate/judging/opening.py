@@ -20,6 +20,10 @@ class _JudgeServer(EndpointBackend):
         (message,) = request.messages
         return [{"role": "user", "content": message["content"][0]["text"]}]
 
+    def _fingerprint(self) -> str | None:
+        """None: a judge is no LLM to be trained."""
+        return None
+
     def _find_model(self, wanted: str | None) -> tuple[str, str]:
         try:
             return super()._find_model(wanted)
