@@ -7,7 +7,7 @@ even with the same judge. A response whose judge gives no verdict is not scored,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from desta2.errors import InputError, RecordError
@@ -43,8 +43,6 @@ def judge_reasoning(
 ) -> dict[str, Judged]:
     """Judge the chain-of-thought responses in some files that have neither `eval_response` nor `correct`.
 
-    A blank response follows nothing, and no judge is asked about it.
-
     Args:
         files: as for `read_verdicts`.
         judge: entered.
@@ -57,19 +55,25 @@ def judge_reasoning(
     Raises:
         InputError, RunError: as `Judge.ask` and `read_verdicts`.
     """
-    open_ = _open_responses(files, instructions)
-    prompts = [
-        JudgePrompt(place, template.fill({"instruction": instruction, "response": response}))
-        for place, (instruction, response) in open_.items()
+    return judge_responses(_open_responses(files, instructions), judge, template)
+
+
+def judge_responses(
+    responses: Mapping[str, tuple[str, str]], judge: Judge, template: Template
+) -> dict[str, Judged]:
+    """Judge responses by key, each an (instruction, response); a blank one follows nothing, unasked.
+
+    Raises:
+        InputError, RunError: as `Judge.ask`.
+    """
+    prompts = (
+        JudgePrompt(key, template.fill({"instruction": instruction, "response": response}))
+        for key, (instruction, response) in responses.items()
         if response.strip()
-    ]
-    answers = {answer.id: answer for answer in judge.ask(prompts, read_yes_no)}
-    judged = {}
-    for place in open_:
-        said = answers.get(place)
-        judged[place] = (
-            Judged(False, "", "") if said is None else Judged(said.verdict, said.text, said.reason)
-        )
+    )
+    judged = dict.fromkeys(responses, Judged(False, "", ""))
+    for answer in judge.ask(prompts, read_yes_no):
+        judged[answer.id] = Judged(answer.verdict, answer.text, answer.reason)
     return judged
 
 
