@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -75,9 +75,3 @@ def judge_of(
 def answers_beside(predictions: Path) -> Path:
     """Where the judge's answers are kept: `NAME.judge` beside `NAME.jsonl` or the folder `NAME`."""
     return predictions.with_name(f"{predictions.name.split('.jsonl')[0]}.judge")
-
-
-def unjudged_in_words(unjudged: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines that name what the judge gave no verdict on; at most ten, as --json has them all."""
-    lines = [f"no verdict: {found['id']}: {found['reason']}" for found in unjudged[:10]]
-    return lines + ([f"… and {len(unjudged) - 10} more"] if len(unjudged) > 10 else [])

@@ -22,7 +22,6 @@ from desta2.commands.judging import (
     JudgeTokens,
     JudgeUrl,
     judge_of,
-    unjudged_in_words,
 )
 from desta2.commands.score_air_bench import air_bench_chat
 
@@ -72,6 +71,7 @@ def speech_ifeval(
 
     Example: desta2 score speech-ifeval responses.jsonl --items verdicts.jsonl
     """
+    from desta2.evaluate.judging.judge import unjudged_in_words
     from desta2.evaluate.speech_ifeval.judging import judge_reasoning, open_template
     from desta2.evaluate.speech_ifeval.responses import Instructions, read_verdicts
     from desta2.evaluate.speech_ifeval.score import (

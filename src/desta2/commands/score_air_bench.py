@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ from desta2.commands.judging import (
     JudgeTimeout,
     JudgeTokens,
     judge_of,
-    unjudged_in_words,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def air_bench_chat(
 
     Example: desta2 score air-bench-chat answers.jsonl --data AIR-Bench/Chat --judge http://localhost:8000/v1
     """
+    from desta2.evaluate.air_bench_chat.benchmark import in_words
     from desta2.evaluate.air_bench_chat.items import read_answers, read_items
     from desta2.evaluate.air_bench_chat.score import score_answers
 
@@ -80,7 +80,7 @@ def air_bench_chat(
         result, compared = score_answers(answers, opened, known, judge_template)
     if items is not None:
         _write_items(items, compared)
-    emit(result, as_json, _in_words(result))
+    emit(result, as_json, in_words(result))
 
 
 def _write_items(path: Path, compared: list[Comparison]) -> None:
@@ -91,30 +91,3 @@ def _write_items(path: Path, compared: list[Comparison]) -> None:
     with writing(path) as out:
         for found in compared:  # escaped: responses may hold lone surrogates, which UTF-8 cannot
             out.write(json.dumps(found.to_dict()).encode() + b"\n")
-
-
-def _in_words(result: dict[str, Any]) -> str:
-    rows = dict(result["categories"])
-    if result["average"] is not None:
-        rows["average"] = result["average"]
-    rows |= {f"  {task}": scores for task, scores in result["by_task"].items()}
-    lines = [f"{'':<32}{'score':>6}   {'95 % interval':<16}{'reference':>9}   {'win rate':>9}        n"]
-    lines += [_line(name, scores) for name, scores in rows.items()]
-    favour = result["position_favour"]
-    between = f"[{favour['low']:+.2f} … {favour['high']:+.2f}]"
-    lines.append(f"the judge's favour for the first place: {favour['value']:+.2f} {between}")
-    if result["missing"]:
-        lines.append(f"{result['missing']} items have no answer and are not scored")
-    if unjudged := result["unjudged"]:
-        lines += [f"{unjudged['n']} answers could not be judged and are not scored"] if unjudged["n"] else []
-        lines += unjudged_in_words(unjudged["verdicts"])
-    judge = result["judge"]
-    lines.append(f"judge {judge['id']}, prompt {judge['prompt_hash'][:12]}")
-    return "\n".join(lines)
-
-
-def _line(name: str, scores: dict[str, Any]) -> str:
-    mark, reference, wins = scores["score"], scores["reference"], scores["win_rate"]
-    between, won = f"[{mark['low']:.2f} … {mark['high']:.2f}]", 100 * wins["value"]
-    numbers = f"{mark['value']:6.2f}   {between:<16}{reference['value']:9.2f}   {won:7.1f} %{mark['n']:9}"
-    return f"{name:<32}{numbers}"

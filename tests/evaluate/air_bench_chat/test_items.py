@@ -4,8 +4,7 @@ import pytest
 from air_bench import TASKS, answered, rows, write_benchmark, write_lines
 
 from desta2.errors import AudioError, InputError, RecordError
-from desta2.evaluate.air_bench_chat import questions
-from desta2.evaluate.air_bench_chat.items import read_answers, read_items
+from desta2.evaluate.air_bench_chat.items import questions, read_answers, read_items
 from desta2.records import Prediction
 
 

@@ -4,17 +4,15 @@ import json
 import re
 
 import pytest
-from air_bench import TASKS, answered, rows, shown, write_benchmark
+from air_bench import TASKS, answered, rows, shown
 from loopback_judge import judging
 from loopback_llm import Raw
 
 from desta2.errors import InputError, RunError
-from desta2.evaluate import air_bench_chat
-from desta2.evaluate.air_bench_chat.items import match_answers, read_items
+from desta2.evaluate.air_bench_chat.items import match_answers
 from desta2.evaluate.air_bench_chat.score import score_answers
 from desta2.evaluate.judging.judge import Judge
 from desta2.evaluate.judging.opening import open_judge
-from desta2.records import Prediction
 
 
 def scored(verdict, lines, items=None, template=None):
@@ -184,21 +182,6 @@ def test_a_result_tells_where_it_comes_from():
     assert len(result["judge"]["prompt_hash"]) == 64
     assert result["date"].endswith("+00:00")
     assert result["versions"].keys() == {"desta2"}
-
-
-def test_predictions_of_the_runner_are_scored(tmp_path):
-    data = write_benchmark(tmp_path / "Chat", rows())
-    predictions = [
-        Prediction.model_validate({"id": asked.id, "response": f"Mine. {asked.id}", **asked.fields})
-        for asked in air_bench_chat.questions(data)
-    ][:15]
-    with judging(fair(lambda text: 5)) as server, Judge(open_judge(server.url)) as judge:
-        alone = air_bench_chat.score(predictions, judge)
-        result = air_bench_chat.score(predictions, judge, data)
-        assert len(server.bodies) == 30
-    assert (alone["missing"], result["missing"]) == (0, 1)
-    assert result["average"]["score"]["value"] == 5
-    assert read_items(data)[15].task == "speech_and_music_QA"
 
 
 def test_a_killed_run_goes_on_and_scoring_again_asks_nothing(tmp_path):

@@ -18,7 +18,7 @@ import desta2
 from desta2.data import pacing
 from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
 from desta2.errors import InputError, RunError
-from desta2.evaluate.judging.judge import Judge, JudgeAnswer, JudgePrompt, list_unjudged
+from desta2.evaluate.judging.judge import Judge, JudgeAnswer, JudgePrompt, list_unjudged, unjudged_in_words
 from desta2.evaluate.judging.opening import open_judge
 from desta2.evaluate.judging.verdicts import read_yes_no
 
@@ -79,6 +79,11 @@ def test_what_cannot_be_read_is_asked_again_with_another_seed_and_then_listed():
     assert list_unjudged(found.values()) == [
         {"id": "never", "reason": "no verdict can be read from the answer", "answer": "Hard to say."}
     ]
+
+
+def test_people_are_told_the_first_few():
+    lines = unjudged_in_words([{"id": str(number), "reason": "why", "answer": ""} for number in range(12)])
+    assert lines == [*(f"no verdict: {number}: why" for number in range(10)), "… and 2 more"]
 
 
 def test_an_answer_that_was_cut_holds_no_verdict():
@@ -215,7 +220,7 @@ def test_a_judge_by_url_imports_no_model_library():
     code = (
         "import sys, loopback_judge as j\n"
         "with j.judging(j.yes_or_no) as server: j.ask_by_url(server.url, None, 1)\n"
-        "import desta2.evaluate.air_bench_chat, desta2.evaluate.judging.labels\n"
+        "import desta2.evaluate.air_bench_chat.benchmark, desta2.evaluate.judging.labels\n"
         "print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
     )
     here = [str(Path(desta2.__file__).parents[1]), str(Path(loopback_judge.__file__).parent)]

@@ -32,6 +32,7 @@ def test_labels_are_judged_in_order():
     with judging(knows_women) as server, Judge(open_judge(server.url)) as judge:
         found = judge_labels(judge, PREDICTIONS)
     assert found.verdicts == [True, False, False, None, True]
+    assert found.by_id == {"a": True, "b": False, "c": False, "e": True}
     reason = "no verdict can be read from the answer"
     assert found.unjudged == [{"id": "d", "reason": reason, "answer": "I do not take orders."}]
     assert found.facts["id"] == "judge-1"

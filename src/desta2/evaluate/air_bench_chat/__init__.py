@@ -4,8 +4,3 @@ The benchmark is that of Yang et al., "AIR-Bench: Benchmarking Large Audio-Langu
 Comprehension" (ACL 2024, arXiv 2402.07729). Nothing in its scores is absolute: another judge, or another
 prompt, gives other numbers, so both are part of every result.
 """
-
-from desta2.evaluate.air_bench_chat.items import questions
-from desta2.evaluate.air_bench_chat.score import score
-
-__all__ = ["questions", "score"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -24,11 +24,10 @@ import yaml
 
 from desta2 import __version__
 from desta2.errors import Desta2Error, InputError, RunError
-from desta2.evaluate.air_bench_chat.items import Answer, Item, match_answers, read_items
+from desta2.evaluate.air_bench_chat.items import Answer, Item
 from desta2.evaluate.air_bench_chat.judging import Comparison, Marks, compare_answers, open_template
 from desta2.evaluate.judging.judge import Judge, list_unjudged
 from desta2.evaluate.stats import Interval, Score, cluster_bootstrap, ratio_bootstrap
-from desta2.records import Prediction
 
 Categories: TypeAlias = Mapping[str, Sequence[Sequence[str]]]
 _Row: TypeAlias = tuple[Item, Marks, str]  # the last being the group in whose mean it counts
@@ -41,25 +40,6 @@ def shipped_categories() -> Categories:
     text = resources.files(__package__).joinpath("categories.yaml").read_text(encoding="utf-8")
     categories: Categories = yaml.safe_load(text)
     return categories
-
-
-def score(
-    predictions: Iterable[Prediction],
-    judge: Judge,
-    data: Path | None = None,
-    template: Path | None = None,
-) -> dict[str, Any]:
-    """Judge and score a system's predictions; see `score_answers`.
-
-    Args:
-        predictions: to the questions of `questions`.
-        judge: entered.
-        data: the benchmark's folder, to find items that predictions do not carry, and those without answer.
-        template: of the judge's prompt; None for ours.
-    """
-    items = None if data is None else read_items(data)
-    lines = ((f"prediction {item.id!r}", item.to_dict()) for item in predictions)
-    return score_answers(match_answers(lines, items), judge, items, template)[0]
 
 
 def score_answers(

@@ -11,7 +11,7 @@ several samples, which would tell how sure the judge is of a single item.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ V = TypeVar("V")
 JUDGING = Sampling(temperature=0.0, max_new_tokens=1024)
 ATTEMPTS = 3
 RETRY_TEMPERATURE = 0.7  # at 0 another seed gives the same answer
+_NAMED = 10  # how many items are named for people; results in JSON have them all
 _END_OF_THOUGHT = "</think>"  # before it, some judges think aloud
 
 
@@ -58,6 +59,12 @@ class JudgeAnswer(Generic[V]):
 def list_unjudged(answers: Iterable[JudgeAnswer[Any]]) -> list[dict[str, str]]:
     """Those without verdict, for results: id, the reason, and what the judge said last."""
     return [{"id": said.id, "reason": said.reason, "answer": said.text} for said in answers if said.reason]
+
+
+def unjudged_in_words(unjudged: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines for people that name the first of what `list_unjudged` gives."""
+    lines = [f"no verdict: {found['id']}: {found['reason']}" for found in unjudged[:_NAMED]]
+    return lines + ([f"… and {len(unjudged) - _NAMED} more"] if len(unjudged) > _NAMED else [])
 
 
 class Judge:

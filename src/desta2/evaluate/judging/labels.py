@@ -27,11 +27,13 @@ class LabelVerdicts:
 
     Attributes:
         verdicts: for each prediction, in order; None where the judge gave none. Count and name those.
+        by_id: the verdicts that there are, by the prediction's id.
         unjudged: these, each with its id, the reason, and what the judge said last.
         facts: of the judge, with the prompt's hash, for results.
     """
 
     verdicts: list[bool | None]
+    by_id: dict[str, bool]
     unjudged: list[dict[str, str]]
     facts: dict[str, Any]
 
@@ -58,7 +60,8 @@ def judge_labels(
     answers = {answer.id: answer for answer in judge.ask(asked, read_yes_no)}
     verdicts = [answers[item.id].verdict if item.id in answers else False for item in predictions]
     facts = {**judge.facts, "prompt_hash": prompt.digest}
-    return LabelVerdicts(verdicts, list_unjudged(answers[question.id] for question in asked), facts)
+    by_id = {item.id: said for item, said in zip(predictions, verdicts, strict=True) if said is not None}
+    return LabelVerdicts(verdicts, by_id, list_unjudged(answers[question.id] for question in asked), facts)
 
 
 def _prompt(item: Prediction, template: Template) -> JudgePrompt:

@@ -135,7 +135,7 @@ def read_verdicts(
         for place, fields in read_lines(file):
             try:
                 said = (judged or {}).get(place)
-                verdicts.append(_verdict(fields, place, instructions, said))
+                verdicts.append(verdict_of(fields, place, instructions, said))
             except InputError as error:
                 raise RecordError(f"{place}: {error}") from None
     if not verdicts:
@@ -158,7 +158,10 @@ def read_lines(path: Path) -> Iterator[tuple[str, Fields]]:
         yield place, fields
 
 
-def _verdict(fields: Fields, place: str, instructions: Instructions | None, judged: Judged | None) -> Verdict:
+def verdict_of(
+    fields: Fields, place: str, instructions: Instructions | None = None, judged: Judged | None = None
+) -> Verdict:
+    """Check one response; see `read_verdicts`. InputError, without the place, where it cannot be scored."""
     asked = find_asked(fields, instructions)
     text, clip = _text(asked, _INSTRUCTION), _clip(asked)
     item = f"{clip}\n{text.strip()}" if clip and text else str(asked.get("id", ""))
