@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
+from desta2.commands.superb import dynamic_superb
 
 if TYPE_CHECKING:
     from desta2.evaluate.speech_ifeval.responses import Instructions, Verdict
@@ -20,6 +21,7 @@ app = typer.Typer(help="Score stored predictions of a benchmark, with 95 % inter
 Predictions = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
 ]
+app.command("dynamic-superb")(dynamic_superb)
 
 
 @app.command("speech-ifeval")

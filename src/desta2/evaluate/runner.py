@@ -1,10 +1,10 @@
 """Running a benchmark: questions + system + folder → predictions, resumable and in shards; then the scores.
 
-Predictions are plain JSON lines that can be scored again without the model, and the folder says by whom and how
-they were made (`run.json`). The trade-off: every process reads all questions and takes every n-th, so that
-nobody has to know how many there are, and no process talks to another; reading is cheap beside answering.
-A folder holds `predictions.jsonl`, or the parts of several processes in `predictions/`, and once nothing is
-missing `scores.json`.
+Predictions are plain JSON lines that can be scored again without the model, and the folder says by whom and
+how they were made (`run.json`). The trade-off: every process reads all questions and takes every n-th, so
+that nobody has to know how many there are, and no process talks to another; reading is cheap beside
+answering. A folder holds `predictions.jsonl`, or the parts of several processes in `predictions/`, and once
+nothing is missing `scores.json`.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def answer(run: Run, questions: Iterable[Question], system: System) -> int:
             progress.advance()
         if failures.count and not run.accept_failures:
             raise RunError(
-                f"{failures.count} questions got no answer, {failures.path} tells why; {answered} answers are "
+                f"{failures.count} questions got no answer, {failures.path} tells why; what is answered is "
                 "kept: run again to ask the others again, or with --accept-failures to count them as wrong"
             )
     return answered

@@ -1,8 +1,8 @@
 """Conversations with clips in the form that OpenAI-compatible servers take.
 
-Every clip is decoded here, by the one opener of audio, and sent as wav (mono, 16 kHz, 16 bits): servers differ
-in the formats that they take, but all of them take this one, and a broken clip shows before anything is sent.
-The trade-off is size: a minute is 2.5 MB of base64, whatever it was before.
+Every clip is decoded here, by the one opener of audio, and sent as wav (mono, 16 kHz, 16 bits): servers
+differ in the formats that they take, but all of them take this one, and a broken clip shows before anything
+is sent. The trade-off is size: a minute is 2.5 MB of base64, whatever it was before.
 """
 
 from __future__ import annotations

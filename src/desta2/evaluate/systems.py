@@ -2,8 +2,8 @@
 
 A system takes questions one after another and gives answers as they come, in any order, never holding more
 than a batch or window of them. Answers are greedy: a benchmark's score should not depend on a draw of luck,
-nor a continued run on where it was stopped. A question that cannot be answered (a broken clip, a prompt that is
-too long) fails alone, with its reason; the others of its batch are asked again without it.
+nor a continued run on where it was stopped. A question that cannot be answered (a broken clip, a prompt that
+is too long) fails alone, with its reason; the others of its batch are asked again without it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Reading the tasks: folders of Parquet, saved datasets, tables or datasets on the hub, as questions.
 
-A row has the benchmark's columns: `audio`, `instruction`, `label`, and in some tasks a second clip `audio2` and a
-`text` (a sentence that the clip is compared with). Audio comes as the bytes of a file, or as a path; it is not
-decoded here. The trade-off: nothing is copied out of the tables, so rows are read again when a run goes on.
+A row has the benchmark's columns: `audio`, `instruction`, `label`, and in some tasks a second clip `audio2`
+and a `text` (a sentence that the clip is compared with). Audio comes as the bytes of a file, or as a path; it
+is not decoded here. The trade-off: nothing is copied out of the tables, so rows are read again when a run
+goes on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,8 +43,8 @@ def find_tasks(data: Path, table: Table) -> dict[str, tuple[Path, Rows]]:
     """Where each task is, and how its rows are read.
 
     Args:
-        data: a folder with a folder or table for each task, the folder of a single task, or "hf:OWNER" for the
-            datasets of an owner on the hub.
+        data: a folder with a folder or table for each task, the folder of a single task, or "hf:OWNER" for
+            the datasets of an owner on the hub.
         table: the tasks.
 
     Raises:
@@ -69,8 +71,8 @@ def find_tasks(data: Path, table: Table) -> dict[str, tuple[Path, Rows]]:
     if not found:
         example = next(iter(table.dimension_of), "…")
         raise InputError(
-            f"{data} holds no task of Dynamic-SUPERB: expected folders or tables named like {example}; what is "
-            "called otherwise can be named in a file for --names"
+            f"{data} holds no task of Dynamic-SUPERB: expected folders or tables named like {example}; what "
+            "is called otherwise can be named in a file for --names"
         )
     return found
 
@@ -127,11 +129,10 @@ def _questions(task: str, entry: Path, rows: Rows) -> Iterator[Question]:
     for number, (place, row) in enumerate(rows(), start=1):
         if row.get("audio") is None:
             raise RecordError(f"{place}: has no audio; its columns: {', '.join(row)}")
-        clips = [_clip(row[column], place, folder) for column in ("audio", "audio2") if row.get(column)]
+        sources = [_clip(row[column], place, folder) for column in ("audio", "audio2") if row.get(column)]
         asked = "\n".join([_text(row, "instruction", place), *filter(None, [row.get("text")])])
         key = f"{task}/{number:05d}"
-        name = next((n for n in (row.get("file"), clips[0][1]) if n), key)
-        parts = [{"type": "audio", "audio": source} for source, _ in clips]
+        parts = [{"type": "audio", "audio": source} for source, _ in sources]
         yield Question(
             key,
             [{"role": "user", "content": [*parts, {"type": "text", "text": asked}]}],
@@ -139,11 +140,16 @@ def _questions(task: str, entry: Path, rows: Rows) -> Iterator[Question]:
                 "task": task,
                 "instruction": asked,
                 "label": _text(row, "label", place),
-                "audio": str(name),
-                "clip": Path(str(name)).name,
+                "audio": str(row.get("file") or sources[0][1] or key),
+                "clip": _clip_id(sources[0][0]),
                 "row": place,
             },
         )
+
+
+def _clip_id(source: bytes | str) -> str:
+    """Equal for equal clips of all tasks: names of files in tables may repeat, or all be the same."""
+    return hashlib.blake2s(source, digest_size=8).hexdigest() if isinstance(source, bytes) else source
 
 
 def _text(row: Mapping[str, Any], column: str, place: str) -> str:

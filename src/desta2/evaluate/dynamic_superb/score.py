@@ -1,12 +1,13 @@
 """The scores of Dynamic-SUPERB: per task, per dimension, and the average over all tasks.
 
-An answer is right if the label stands in it as consecutive whole words, without regard to case and punctuation,
-as in the scores of the DeSTA papers (Lu et al., ICASSP 2025, arXiv 2409.20007). The trade-off: the rule is free and
-the same for everyone, but an answer that names all options is right, and one that says "two speakers" where the
-label is "more than one" is wrong. A judge's verdicts can be scored beside it.
+An answer is right if the label stands in it as consecutive whole words, without regard to case and
+punctuation, as in the scores of the DeSTA papers (Lu et al., ICASSP 2025, arXiv 2409.20007). The trade-off:
+the rule is free and the same for everyone, but an answer that names all options is right, and one that says
+"two speakers" where the label is "more than one" is wrong. A judge's verdicts can be scored beside it.
 
-A dimension's score is the mean over its tasks, and the average is the mean over all tasks but those apart: each
-task counts alike, whatever its number of items. Intervals resample clips, since several tasks share some.
+A dimension's score is the mean over its tasks, and the average is the mean over all tasks but those apart:
+each task counts alike, whatever its number of items. Intervals resample clips, since several tasks share
+some.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Accuracies(TypedDict):
 class SuperbScores(Accuracies):
     """The scores by rule, ready for JSON.
 
-    `n` is the number of items, `missing` the tasks that the average should have and does not; `judged` are the
-    accuracies by a judge's verdicts, where there are some.
+    `n` is the number of items, `missing` the tasks that the average should have and does not; `judged` are
+    the accuracies by a judge's verdicts, where there are some.
     """
 
     n: int

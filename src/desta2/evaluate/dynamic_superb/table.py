@@ -85,8 +85,9 @@ def load_table(tasks: Path | None = None, names: Path | None = None) -> Table:
     everything = [task for own in found.dimensions.values() for task in own]
     folded: dict[str, str] = {}
     for task in everything:
-        if (other := folded.setdefault(_fold(task), task)) is not task:
+        if (other := folded.get(_fold(task))) is not None:
             raise ConfigError(f"{path}: {task} stands twice, or differs from {other} in signs and case alone")
+        folded[_fold(task)] = task
     if strange := sorted(table.apart - table.dimensions.keys()):
         raise ConfigError(f"{path}: 'apart' names {strange[0]!r}, which is no dimension")
     shipped = {k: v for k, v in _names(_HERE / "names.yaml").items() if v in table.dimension_of}
