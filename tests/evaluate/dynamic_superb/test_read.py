@@ -46,7 +46,9 @@ def test_parquet_as_the_hub_has_it(tmp_path, caplog):
         "task": "SpeechDetection_LJSpeech", "instruction": "Is it loud?", "label": "yes", "audio": "200.wav",
     }  # fmt: skip
     said = [record.getMessage() for record in caplog.records]
-    assert f"{tmp_path}/Unknown_Task is no task of the table and is left out (--names says what it is)" in said
+    assert (
+        f"{tmp_path}/Unknown_Task is no task of the table and is left out (--names says what it is)" in said
+    )
     assert f"{tmp_path} lacks 45 tasks, such as LanguageIdentification_VoxForge" in said
 
 
@@ -128,10 +130,16 @@ def test_mistakes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": None}, ":row 1: given label=None, expected a text; the columns: audio, instruction, label"),
+        (
+            {"label": None},
+            ":row 1: given label=None, expected a text; the columns: audio, instruction, label",
+        ),
         ({"instruction": " "}, ":row 1: given instruction=' ', expected a text"),
         ({"audio": None}, ":row 1: has no audio; its columns: audio, instruction, label"),
-        ({"audio": {"bytes": b"", "path": ""}}, ":row 1: its audio is '', expected a path or the bytes of a file"),
+        (
+            {"audio": {"bytes": b"", "path": ""}},
+            ":row 1: its audio is '', expected a path or the bytes of a file",
+        ),
     ],
 )
 def test_bad_rows(tmp_path, change, message):

@@ -47,7 +47,12 @@ def test_a_label_without_words():
 
 def item(task, number, right, **more):
     return Prediction(
-        id=f"{task}/{number}", task=task, instruction="?", label="yes", response="yes" if right else "no", **more
+        id=f"{task}/{number}",
+        task=task,
+        instruction="?",
+        label="yes",
+        response="yes" if right else "no",
+        **more,
     )
 
 
@@ -129,5 +134,7 @@ def test_what_cannot_be_scored():
         "--tasks, another spelling with --names"
     )
     bare = item("SarcasmDetection_Mustard", 1, True).model_copy(update={"label": None})
-    with pytest.raises(InputError, match="'SarcasmDetection_Mustard/1' has no label; items of Dynamic-SUPERB need"):
+    with pytest.raises(
+        InputError, match="'SarcasmDetection_Mustard/1' has no label; items of Dynamic-SUPERB need"
+    ):
         check([bare])

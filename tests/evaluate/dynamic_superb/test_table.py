@@ -43,7 +43,9 @@ def test_every_task_and_spelling_means_one_task():
 
 
 def test_a_table_and_names_of_the_users_own(tmp_path):
-    (tmp_path / "t.yaml").write_text("dimensions: {mine: [A_B, SpeechDetection_LJSpeech], rest: [C]}\napart: [rest]\n")
+    (tmp_path / "t.yaml").write_text(
+        "dimensions: {mine: [A_B, SpeechDetection_LJSpeech], rest: [C]}\napart: [rest]\n"
+    )
     (tmp_path / "n.yaml").write_text("the first: A_B\n")
     table = load_table(tmp_path / "t.yaml", tmp_path / "n.yaml")
     assert table.averaged == ["A_B", "SpeechDetection_LJSpeech"]
