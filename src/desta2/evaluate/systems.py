@@ -108,9 +108,11 @@ class ModelSystem:
     def _try(self, batch: list[Question]) -> list[str | Failure] | Failure:
         import torch
 
-        options = {"max_new_tokens": self._sampling.max_new_tokens, "do_sample": False}
+        conversations = [question.messages for question in batch]
         try:
-            outputs = self._model.chat([question.messages for question in batch], **options)
+            outputs = self._model.chat(
+                conversations, max_new_tokens=self._sampling.max_new_tokens, do_sample=False
+            )
         except InputError as error:
             return Failure(str(error))
         except torch.OutOfMemoryError:
@@ -224,9 +226,12 @@ def open_system(
             concurrency=concurrency,
             api_key=os.environ.get(api_key_env),
         )
+    import torch
+
     from desta2.model.modeling import load
 
-    loaded = load(model, fast=fast)
+    device_map = "auto" if torch.accelerator.is_available() else None  # the types of weights stay as stored
+    loaded = load(model, fast=fast, device_map=device_map)
     return ModelSystem(loaded, model, batch_size=batch_size, max_new_tokens=max_new_tokens)
 
 

@@ -130,7 +130,9 @@ def _questions(task: str, entry: Path, rows: Rows) -> Iterator[Question]:
         if row.get("audio") is None:
             raise RecordError(f"{place}: has no audio; its columns: {', '.join(row)}")
         sources = [_clip(row[column], place, folder) for column in ("audio", "audio2") if row.get(column)]
-        asked = "\n".join([_text(row, "instruction", place), *filter(None, [row.get("text")])])
+        asked = "\n".join(
+            [_text(row, "instruction", place), *([str(row["text"])] if row.get("text") else [])]
+        )
         key = f"{task}/{number:05d}"
         parts = [{"type": "audio", "audio": source} for source, _ in sources]
         yield Question(

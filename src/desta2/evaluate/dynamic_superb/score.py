@@ -72,11 +72,15 @@ def score_superb(
     tasks = [_task(item, table) for item in predictions]
     clips = [_clip(item) for item in predictions]
     scored = set(tasks)
-    result: SuperbScores = {
-        **_accuracies(check(predictions), tasks, clips, table),
-        "n": len(predictions),
-        "missing": [task for task in table.averaged if task not in scored],
-    }
+    ruled = _accuracies(check(predictions), tasks, clips, table)
+    missing = [task for task in table.averaged if task not in scored]
+    result = SuperbScores(
+        average=ruled["average"],
+        by_dimension=ruled["by_dimension"],
+        by_task=ruled["by_task"],
+        n=len(predictions),
+        missing=missing,
+    )
     if verdicts is not None:
         if silent := [item.id for item in predictions if item.id not in verdicts]:
             raise InputError(f"{len(silent)} predictions have no verdict, such as {silent[0]!r}")

@@ -64,7 +64,7 @@ class Table:
 
     @cached_property
     def _by_fold(self) -> dict[str, str]:
-        others = {_fold(other): task for other, task in reversed(self.names.items())}
+        others = {_fold(other): task for other, task in reversed(list(self.names.items()))}
         return others | {_fold(task): task for task in self.dimension_of}
 
 
