@@ -165,3 +165,16 @@ def test_mistakes_of_score(tmp_path, mistake):
     assert mistake("score", "dynamic-superb", tmp_path / "p.jsonl") == (
         f"{tmp_path}/p.jsonl:1: field 'response' is missing, a Prediction needs it"
     )
+
+
+def test_asr(tmp_path, model_folder, result):
+    (tmp_path / "a.wav").write_bytes(wav(300))
+    (tmp_path / "clips.jsonl").write_text(
+        "".join(json.dumps({"id": key, "audio": "a.wav", "text": "hello fox"}) + "\n" for key in "ab")
+    )
+    argv = ("evaluate", "asr", "-m", model_folder, "--data", tmp_path, "-o", tmp_path / "out")
+    found = result(*argv, "--max-new-tokens", 3)
+    assert found["scores"].keys() == {"wer", "cer", "mean_wer", "n"}
+    predictions = tmp_path / "out" / "predictions.jsonl"
+    assert result("score", "asr", predictions, "--items", tmp_path / "items.jsonl") == found["scores"]
+    assert [item["id"] for item in lines(tmp_path / "items.jsonl") if "transcript" in item] == ["a", "b"]

@@ -191,5 +191,7 @@ def test_messages_of_every_form():
     assert message["content"][1]["text"] == "Q"
     [clip_only] = heard({"messages": sent[0]})
     assert np.abs(clip_only - load_audio(clip)).max() < 1e-4
+    samples = [{"role": "user", "content": [{"type": "audio", "audio": load_audio(clip)}]}]
+    assert openai_messages(samples)[0]["content"] == message["content"][:1]
     given = [{"role": "user", "content": [{"type": "audio", "audio": None, "text": "so said"}]}]
     assert openai_messages(given) == [{"role": "user", "content": [{"type": "text", "text": "so said"}]}]

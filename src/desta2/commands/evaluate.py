@@ -14,7 +14,7 @@ from desta2.commands.model import Fast
 def evaluate(
     context: typer.Context,
     benchmark: Annotated[
-        str, typer.Argument(metavar="BENCHMARK", help="nano, dynamic-superb, speech-ifeval.")
+        str, typer.Argument(metavar="BENCHMARK", help="nano, dynamic-superb, speech-ifeval, asr.")
     ],
     model: Annotated[
         str,

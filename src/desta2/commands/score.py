@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
-from desta2.commands.superb import dynamic_superb
+from desta2.commands.predictions import asr, dynamic_superb
 
 if TYPE_CHECKING:
     from desta2.evaluate.speech_ifeval.responses import Instructions, Verdict
@@ -22,6 +22,7 @@ Predictions = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
 ]
 app.command("dynamic-superb")(dynamic_superb)
+app.command("asr")(asr)
 
 
 @app.command("speech-ifeval")

@@ -68,14 +68,26 @@ def _dynamic_superb(options: Options) -> Benchmark:
 def _speech_ifeval(options: Options) -> Benchmark:
     from desta2.evaluate.speech_ifeval.benchmark import SpeechIfeval
 
-    if options != _NONE:
-        raise InputError("--tasks and --names are for dynamic-superb, speech-ifeval has no table of tasks")
+    _refuse_tables("speech-ifeval", options)
     return SpeechIfeval()
+
+
+def _asr(options: Options) -> Benchmark:
+    from desta2.evaluate.asr import Asr
+
+    _refuse_tables("asr", options)
+    return Asr()
+
+
+def _refuse_tables(name: str, options: Options) -> None:
+    if options != _NONE:
+        raise InputError(f"--tasks and --names are for dynamic-superb, {name} has no table of tasks")
 
 
 BENCHMARKS: Mapping[str, Callable[[Options], Benchmark]] = {
     "dynamic-superb": _dynamic_superb,
     "speech-ifeval": _speech_ifeval,
+    "asr": _asr,
 }
 
 

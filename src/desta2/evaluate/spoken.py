@@ -39,7 +39,8 @@ def _content(turn: Turn) -> str | list[dict[str, Any]]:
 
 def _part(part: str | ClipPart) -> dict[str, Any] | None:
     if isinstance(part, ClipPart) and part.audio is not None:
-        data = base64.b64encode(_wav(load_audio(part.audio))).decode()
+        rate = SAMPLE_RATE if isinstance(part.audio, np.ndarray) else None  # arrays are at the model's rate
+        data = base64.b64encode(_wav(load_audio(part.audio, sampling_rate=rate))).decode()
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
     text = (part.transcript or "") if isinstance(part, ClipPart) else part.strip("\n")
     return {"type": "text", "text": text} if text else None

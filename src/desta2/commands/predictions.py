@@ -1,4 +1,4 @@
-"""The verb desta2 score dynamic-superb."""
+"""The verbs desta2 score dynamic-superb and desta2 score asr."""
 
 from __future__ import annotations
 
@@ -45,4 +45,34 @@ def dynamic_superb(
     if items is not None:
         checked = zip(predictions, check(predictions), strict=True)
         write_records(items, ({**item.to_dict(), "correct": right} for item, right in checked))
+    emit(scores, as_json, benchmark.in_words(scores))
+
+
+def asr(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS", help="Predictions: .jsonl[.gz|.zst], or a folder of parts."),
+    ],
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Write each prediction with the 'transcript' found in it, in order, to this file."),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Word and character error rates of transcripts, which are taken out of the answers by rules. Offline.
+
+    A prediction has id, task, instruction, response, and what was said as its label.
+
+    Example: desta2 score asr evaluation/predictions.jsonl
+    """
+    from desta2.evaluate.asr import Asr, extract_transcript
+    from desta2.records import Prediction, read_records, write_records
+
+    benchmark = Asr()
+    predictions = [item for file in files for item in read_records(file, Prediction)]
+    scores = benchmark.score(predictions)
+    if items is not None:
+        found = ({**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions)
+        write_records(items, found)
     emit(scores, as_json, benchmark.in_words(scores))
