@@ -23,6 +23,7 @@ from desta2.commands.judging import (
     JudgeUrl,
     judge_of,
 )
+from desta2.commands.predictions import asr, dynamic_superb
 from desta2.commands.score_air_bench import air_bench_chat
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ app.command("air-bench-chat")(air_bench_chat)
 Predictions = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
 ]
+app.command("dynamic-superb")(dynamic_superb)
+app.command("asr")(asr)
 
 
 @app.command("speech-ifeval")

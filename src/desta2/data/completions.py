@@ -24,7 +24,7 @@ class NoAnswer(Exception):
 
 def request_body(
     model: str,
-    prompt: list[dict[str, str]] | Sequence[int],
+    prompt: Sequence[Mapping[str, Any]] | Sequence[int],
     key: str,
     sampling: Sampling,
     template: Mapping[str, Any] | None = None,

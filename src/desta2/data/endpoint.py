@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import httpx2
 
@@ -143,7 +144,7 @@ class EndpointBackend:
             return Failure(str(error))
         return request_body(self.served_name, prompt, request.id, sampling, self.style.chat_template_kwargs)
 
-    def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
+    def prompt(self, request: Request) -> list[dict[str, Any]] | list[int]:
         """What is sent for a request.
 
         Raises:

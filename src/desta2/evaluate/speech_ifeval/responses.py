@@ -90,17 +90,11 @@ class Instructions:
 
     def __init__(self, folder: Path) -> None:
         """Read them from the benchmark's folder, or the `eval_data` in it; InputError where they are not."""
-        places = [folder / place for place in _PLACES if (folder / place / FILES[0]).exists()]
-        if not places:
-            raise InputError(
-                f"{folder} holds no {FILES[0]}, expected the benchmark's folder or its eval_data"
-            )
+        place = instructions_folder(folder)
         self._by_text: defaultdict[str, list[Fields]] = defaultdict(list)
         self._by_id: dict[str, Fields] = {}
-        for path in (places[0] / name for name in FILES):
-            for place, fields in read_lines(path) if path.exists() else ():
-                if not isinstance(fields.get("instruction"), str):
-                    raise RecordError(f"{place}: the benchmark's line has no text 'instruction'")
+        for path in (place / name for name in FILES):
+            for _, fields in read_instructions(path):
                 self._by_text[fields["instruction"].strip()].append(fields)
                 if "id" in fields:
                     self._by_id[str(fields["id"])] = fields
@@ -115,6 +109,22 @@ class Instructions:
         if clip:
             found = [item for item in found if _clip(item) == clip]
         return found[0] if len(found) == 1 else None
+
+
+def instructions_folder(folder: Path) -> Path:
+    """Where the files of instructions lie in the benchmark's folder; InputError where they are not."""
+    for place in _PLACES:
+        if (folder / place / FILES[0]).exists():
+            return folder / place
+    raise InputError(f"{folder} holds no {FILES[0]}, expected the benchmark's folder or its eval_data")
+
+
+def read_instructions(path: Path) -> Iterator[tuple[str, Fields]]:
+    """The lines of one of the benchmark's files with their places; none where there is no such file."""
+    for place, fields in read_lines(path) if path.exists() else ():
+        if not isinstance(fields.get("instruction"), str):
+            raise RecordError(f"{place}: the benchmark's line has no text 'instruction'")
+        yield place, fields
 
 
 def read_verdicts(
