@@ -17,7 +17,7 @@ import httpx2
 
 from desta2.data.backbone import Backbone, fingerprint_of_served
 from desta2.data.backends import Failure, Kind, PromptStyle, Reply, Request, Sampling
-from desta2.data.completions import PATHS, Api, NoAnswer, read_models, request_body
+from desta2.data.completions import PATHS, Api, NoAnswer, read_models, read_reply, request_body
 from desta2.data.session import Again, GaveUp, Refused, Session, check_status, named
 from desta2.errors import Desta2Error, InputError, RunError
 
@@ -103,7 +103,7 @@ class EndpointBackend:
             session = Session(
                 f"{self.url}/{PATHS[self.api]}",
                 self.headers,
-                api=self.api,
+                read=self._read,
                 timeout=self.timeout,
                 retries=self.retries,
                 per_minute=self.per_minute,
@@ -142,6 +142,9 @@ class EndpointBackend:
         except NoAnswer as error:
             return Failure(str(error))
         return request_body(self.served_name, prompt, request.id, sampling, self.style.chat_template_kwargs)
+
+    def _read(self, content: bytes) -> Reply:
+        return read_reply(content, self.api)
 
     def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
         """What is sent for a request.
