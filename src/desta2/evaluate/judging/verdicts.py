@@ -16,7 +16,7 @@ _DECORATION = " \t\r*_`"
 
 
 def read_yes_no(answer: str) -> bool | None:
-    """The last "Result: YES" or "Result: NO" in an answer, or its only word, in any case; None for neither."""
+    """The last "Result: YES" or "Result: NO" of an answer, in any case, or its only word; else None."""
     stated = _STATED.findall(answer) or _ALONE.findall(answer)
     return stated[-1].lower() == "yes" if stated else None
 
