@@ -143,9 +143,6 @@ class EndpointBackend:
             return Failure(str(error))
         return request_body(self.served_name, prompt, request.id, sampling, self.style.chat_template_kwargs)
 
-    def _read(self, content: bytes) -> Reply:
-        return read_reply(content, self.api)
-
     def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
         """What is sent for a request.
 
@@ -166,6 +163,9 @@ class EndpointBackend:
                 "of a special token, or a token spans its border); send token ids: --api completions"
             )
         return messages
+
+    def _read(self, content: bytes) -> Reply:
+        return read_reply(content, self.api)
 
     def _fingerprint(self) -> str | None:
         """That of the LLM to be trained; warns where it is another, or not named."""
