@@ -18,7 +18,7 @@ import httpx2
 
 from desta2.data.backbone import Backbone, fingerprint_of_served
 from desta2.data.backends import Failure, Kind, PromptStyle, Reply, Request, Sampling
-from desta2.data.completions import PATHS, Api, NoAnswer, read_models, request_body
+from desta2.data.completions import PATHS, Api, NoAnswer, read_models, read_reply, request_body
 from desta2.data.session import Again, GaveUp, Refused, Session, check_status, named
 from desta2.errors import Desta2Error, InputError, RunError
 
@@ -104,7 +104,7 @@ class EndpointBackend:
             session = Session(
                 f"{self.url}/{PATHS[self.api]}",
                 self.headers,
-                api=self.api,
+                read=self._read,
                 timeout=self.timeout,
                 retries=self.retries,
                 per_minute=self.per_minute,
@@ -164,6 +164,9 @@ class EndpointBackend:
                 "of a special token, or a token spans its border); send token ids: --api completions"
             )
         return messages
+
+    def _read(self, content: bytes) -> Reply:
+        return read_reply(content, self.api)
 
     def _fingerprint(self) -> str | None:
         """That of the LLM to be trained; warns where it is another, or not named."""

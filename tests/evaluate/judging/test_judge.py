@@ -164,6 +164,24 @@ def test_a_judge_that_stops_answering_ends_the_run_and_what_it_said_is_kept(tmp_
     assert len(server.bodies) - before == 50
 
 
+def test_a_server_that_does_not_say_how_its_answers_ended():
+    body = json.dumps({"choices": [{"message": {"content": "Result: YES"}}]}).encode()
+    with LoopbackLLM(lambda *_: Raw(body=body)) as server:
+        assert ask(server.url, prompts(1))["item 0"].verdict is True
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "part-00000.jsonl").write_text('{"id": "a", "response": "b"}\n')
+    with judging(yes_or_no) as server:
+        for _ in range(2):  # the lock is given back
+            with pytest.raises(
+                InputError, match=r"part-00000\.jsonl:1 is no judge's answer; give a folder for"
+            ):
+                ask(server.url, prompts(1), tmp_path / "pairs")
+    assert [path.name for path in (tmp_path / "pairs").iterdir()] == ["part-00000.jsonl"]
+
+
 def test_facts_tell_who_judges_and_how():
     with judging(yes_or_no) as server, Judge(open_judge(server.url), attempts=2) as judge:
         facts = judge.facts

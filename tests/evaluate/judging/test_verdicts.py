@@ -14,7 +14,10 @@ MARKS = st.integers(0, 20).map(lambda halves: halves / 2)
         ("It does.\n**Result:** no.", False),
         ("Result: YES\nOn reflection:\nresult: NO", False),
         ("Result: YESTERDAY", None),
-        ("YES", None),
+        ("**YES.**", True),
+        (" no\n", False),
+        ("YES, it does.", None),
+        ("YES NO", None),
         ("", None),
     ],
 )

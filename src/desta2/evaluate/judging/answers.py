@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,8 @@ class Answers:
         folder: of the journal; None keeps them in memory alone.
 
     Raises:
-        InputError: on entering: the folder cannot be used, or another process writes to it.
+        InputError: on entering: the folder cannot be used, is written to by another process, or holds
+            something else.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -52,10 +53,11 @@ class Answers:
     def __enter__(self) -> Self:
         if self._folder is not None:
             self._journal = self._open.enter_context(Journal(self._folder))
-            for file in [*part_files(self._folder), *self._folder.glob(f"part-*.jsonl{PARTIAL}")]:
-                for _, line in numbered_lines(file):
-                    kept = from_json(line)
-                    self._known[kept["id"]] = Reply(kept["text"], kept["finished"])
+            try:
+                self._known.update(_read(self._folder))
+            except InputError:
+                self._open.close()
+                raise
         return self
 
     def __exit__(
@@ -76,3 +78,14 @@ class Answers:
             self._journal.append(
                 {"id": key, "judge": judge, "text": answer.text, "finished": answer.finished, "time": time}
             )
+
+
+def _read(folder: Path) -> Iterator[tuple[str, Reply]]:
+    for file in [*part_files(folder), *folder.glob(f"part-*.jsonl{PARTIAL}")]:
+        for number, line in numbered_lines(file):
+            kept = from_json(line)
+            if not kept.keys() >= {"judge", "text", "finished"}:
+                raise InputError(
+                    f"{file}:{number} is no judge's answer; give a folder for the judge's answers alone"
+                )
+            yield kept["id"], Reply(kept["text"], kept["finished"])

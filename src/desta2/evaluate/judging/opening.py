@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
-from desta2.data.backends import Backend, PromptStyle, Request, TransformersBackend
+from desta2.data.backends import Backend, PromptStyle, Reply, Request, TransformersBackend
+from desta2.data.completions import read_reply
 from desta2.data.endpoint import EndpointBackend, NoModelList, is_url
 
 log = logging.getLogger(__name__)
@@ -13,12 +14,18 @@ _NAMELESS = "default"
 
 
 class _JudgeServer(EndpointBackend):
-    """A server that is sent prompts as they are, and need not list its models."""
+    """A server that is sent prompts as they are, and need say neither its models nor how its answers ended.
+
+    A training target that may have been cut is of no use; a verdict that can be read is one.
+    """
 
     def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
         """One message of the user; nothing of a speech LM's prompt, whose import takes seconds."""
         (message,) = request.messages
         return [{"role": "user", "content": message["content"][0]["text"]}]
+
+    def _read(self, content: bytes) -> Reply:
+        return read_reply(content, self.api, unsaid="stop")
 
     def _fingerprint(self) -> str | None:
         """None: a judge is no LLM to be trained."""

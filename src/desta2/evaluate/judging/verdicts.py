@@ -9,14 +9,15 @@ HIGHEST = 10.0
 the benchmark's own script takes those too, and leaving them out would favour the systems that earn them."""
 
 _STATED = re.compile(r"result:\W*(yes|no)\b", re.IGNORECASE)
+_ALONE = re.compile(r"\A\W*(yes|no)\W*\Z", re.IGNORECASE)
 _NUMBER = r"(\d{1,2}(?:\.\d{1,3})?)"
 _MARKS = re.compile(rf"(?:(?:scores?|marks?)\s*:?\s*)?{_NUMBER}(?:\s*,\s*|\s+){_NUMBER}\.?", re.IGNORECASE)
 _DECORATION = " \t\r*_`"
 
 
 def read_yes_no(answer: str) -> bool | None:
-    """The last "Result: YES" or "Result: NO" in an answer, in any case; None where there is none."""
-    stated = _STATED.findall(answer)
+    """The last "Result: YES" or "Result: NO" of an answer, in any case, or its only word; else None."""
+    stated = _STATED.findall(answer) or _ALONE.findall(answer)
     return stated[-1].lower() == "yes" if stated else None
 
 
