@@ -153,17 +153,20 @@ def _prediction(question: Question, outcome: str | Failure) -> Prediction:
     return Prediction.model_validate({"id": question.id, **question.fields, "response": response, **failed})
 
 
-def write_scores(folder: Path, scores: Mapping[str, Any], judge: Mapping[str, Any] | None = None) -> Path:
+def write_scores(
+    folder: Path, scores: Mapping[str, Any], n: int, judge: Mapping[str, Any] | None = None
+) -> Path:
     """Write `scores.json`: what the folder says about the run, the judge's facts, and the scores.
 
     Args:
         folder: of a finished run.
         scores: of the benchmark, JSON values; each score with value, low, high and n.
+        n: number of predictions.
         judge: what judged (id, prompt hash, sampling); None where rules did.
     """
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     path = folder / "scores.json"
-    _write_json(path, {**facts, "scored": _now(), "judge": judge, "scores": dict(scores)})
+    _write_json(path, {**facts, "scored": _now(), "n": n, "judge": judge, "scores": dict(scores)})
     return path
 
 
