@@ -94,6 +94,8 @@ def test_a_table_of_the_users_own(tmp_path, result, mistake):
     assert found["scores"]["by_dimension"]["house"]["n"] == 3
     predictions = tmp_path / "out" / "predictions.jsonl"
     assert result("score", "dynamic-superb", predictions, *own) == found["scores"]
+    line = mistake("score", "dynamic-superb", predictions, predictions, *own)
+    assert line.endswith(f"is in {predictions} and in {predictions}: give each answer once")
     assert "'MyTask_MyData', which the table does not know" in mistake("score", "dynamic-superb", predictions)
 
 

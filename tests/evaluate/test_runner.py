@@ -119,6 +119,16 @@ def test_questions_without_answer(tmp_path):
     assert "failed" not in found["q1"]
 
 
+def test_ids_are_unique(tmp_path):
+    def twice():
+        yield from some(2)
+        yield from some(1)
+
+    with pytest.raises(InputError) as caught:
+        answer(run(tmp_path), twice(), Echo())
+    assert str(caught.value) == f"questions 1 and 3 of {tmp_path} both have the id 'q0'; ids must be unique"
+
+
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_shares_are_all_questions_once(tmp_path, count):
     for number in range(count, 0, -1):

@@ -26,6 +26,7 @@ from desta2.data.backends import Failure
 from desta2.data.failures import Failures
 from desta2.errors import InputError, RunError
 from desta2.evaluate.systems import Question, System
+from desta2.ids import IdTable
 from desta2.journal import Journal
 from desta2.progress import Progress
 from desta2.records import Prediction, read_records
@@ -141,7 +142,13 @@ def is_hub(data: Path) -> bool:
 
 def _open(run: Run, questions: Iterable[Question], journal: Journal) -> Iterator[Question]:
     """The questions of this share that are not answered yet, with the system prompt."""
+    positions = IdTable()
     for position, question in enumerate(questions):
+        if (first := positions.setdefault(question.id, position)) != position:
+            raise InputError(
+                f"questions {first + 1} and {position + 1} of {run.data} both have the id {question.id!r}; "
+                "ids must be unique"
+            )
         if run.shard.takes(position) and question.id not in journal.done:
             system = [{"role": "system", "content": run.system_prompt}] if run.system_prompt else []
             yield Question(question.id, [*system, *question.messages], question.fields)
