@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from loopback_judge import judging
 from loopback_llm import LoopbackLLM, chat
 from superb import row, wav, write_benchmark, write_task
 
@@ -94,6 +95,8 @@ def test_a_table_of_the_users_own(tmp_path, result, mistake):
     assert found["scores"]["by_dimension"]["house"]["n"] == 3
     predictions = tmp_path / "out" / "predictions.jsonl"
     assert result("score", "dynamic-superb", predictions, *own) == found["scores"]
+    line = mistake("score", "dynamic-superb", predictions, predictions, *own)
+    assert line.endswith(f"is in {predictions} and in {predictions}: give each answer once")
     assert "'MyTask_MyData', which the table does not know" in mistake("score", "dynamic-superb", predictions)
 
 
@@ -110,7 +113,12 @@ def test_speech_ifeval_on_a_model(tmp_path, model_folder, result):
     found = result(*argv, "--max-new-tokens", 3)
     assert found["scores"]["by_part"].keys() == {"closed-ended", "creative"}
     assert found["scores"]["unjudged"] == 1
-    assert len(lines(tmp_path / "out" / "predictions.jsonl")) == 3
+    predictions = tmp_path / "out" / "predictions.jsonl"
+    assert len(lines(predictions)) == 3
+    with judging(lambda prompt: "Result: YES") as judge:
+        judged = result("score", "speech-ifeval", predictions, "--judge", judge.url)
+    assert (judged["by_part"]["chain-of-thought"]["n"], judged["judged_now"]) == (1, 1)
+    assert judged["if_rate"]["n"] == 3
 
 
 def test_failures_end_the_run_unless_accepted(tmp_path, cli, result):

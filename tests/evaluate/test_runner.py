@@ -119,6 +119,16 @@ def test_questions_without_answer(tmp_path):
     assert "failed" not in found["q1"]
 
 
+def test_ids_are_unique(tmp_path):
+    def twice():
+        yield from some(2)
+        yield from some(1)
+
+    with pytest.raises(InputError) as caught:
+        answer(run(tmp_path), twice(), Echo())
+    assert str(caught.value) == f"questions 1 and 3 of {tmp_path} both have the id 'q0'; ids must be unique"
+
+
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_shares_are_all_questions_once(tmp_path, count):
     for number in range(count, 0, -1):
@@ -160,7 +170,7 @@ def test_a_benchmark_is_scored_when_no_share_is_missing(tmp_path):
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert result["results"] == str(tmp_path / "out" / "scores.json")
     assert written["scores"] == result["scores"]
-    assert written["judge"] is None
+    assert (written["judge"], written["n"]) == (None, 8)
     assert written["system"]["identity"] == "tiny"
     assert written["system"]["sampling"]["temperature"] == 0
     assert {"benchmark", "data", "date", "scored", "versions"} <= written.keys()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
+
+if TYPE_CHECKING:
+    from desta2.records import Prediction
 
 
 def dynamic_superb(
@@ -37,10 +40,10 @@ def dynamic_superb(
     from desta2.evaluate.dynamic_superb.benchmark import DynamicSuperb
     from desta2.evaluate.dynamic_superb.score import check
     from desta2.evaluate.dynamic_superb.table import load_table
-    from desta2.records import Prediction, read_records, write_records
+    from desta2.records import write_records
 
     benchmark = DynamicSuperb(load_table(tasks, names))
-    predictions = [item for file in files for item in read_records(file, Prediction)]
+    predictions = _read(files)
     scores = benchmark.score(predictions)
     if items is not None:
         checked = zip(predictions, check(predictions), strict=True)
@@ -67,12 +70,28 @@ def asr(
     Example: desta2 score asr evaluation/predictions.jsonl
     """
     from desta2.evaluate.asr import Asr, extract_transcript
-    from desta2.records import Prediction, read_records, write_records
+    from desta2.records import write_records
 
     benchmark = Asr()
-    predictions = [item for file in files for item in read_records(file, Prediction)]
+    predictions = _read(files)
     scores = benchmark.score(predictions)
     if items is not None:
         found = ({**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions)
         write_records(items, found)
     emit(scores, as_json, benchmark.in_words(scores))
+
+
+def _read(files: list[Path]) -> list[Prediction]:
+    """The predictions of all files; an id that is in two of them is one answer too many."""
+    from desta2.errors import InputError
+    from desta2.records import Prediction, read_records
+
+    places: dict[str, Path] = {}
+    predictions = []
+    for file in files:
+        for item in read_records(file, Prediction):
+            if item.id in places:
+                raise InputError(f"{item.id!r} is in {places[item.id]} and in {file}: give each answer once")
+            places[item.id] = file
+            predictions.append(item)
+    return predictions

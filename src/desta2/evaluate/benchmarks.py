@@ -130,6 +130,7 @@ def evaluate(
     answered = answer(run, questions or benchmark.questions(run.data), system)
     result: dict[str, Any] = {"answered": answered, "missing": run.missing()}
     if not result["missing"]:
-        scores = benchmark.score(list(run.predictions()))
-        result |= {"scores": scores, "results": str(write_scores(run.folder, scores))}
+        predictions = list(run.predictions())
+        scores = benchmark.score(predictions)
+        result |= {"scores": scores, "results": str(write_scores(run.folder, scores, len(predictions)))}
     return result

@@ -26,6 +26,7 @@ from desta2.data.backends import Failure
 from desta2.data.failures import Failures
 from desta2.errors import InputError, RunError
 from desta2.evaluate.systems import Question, System
+from desta2.ids import IdTable
 from desta2.journal import Journal
 from desta2.progress import Progress
 from desta2.records import Prediction, read_records
@@ -141,7 +142,13 @@ def is_hub(data: Path) -> bool:
 
 def _open(run: Run, questions: Iterable[Question], journal: Journal) -> Iterator[Question]:
     """The questions of this share that are not answered yet, with the system prompt."""
+    positions = IdTable()
     for position, question in enumerate(questions):
+        if (first := positions.setdefault(question.id, position)) != position:
+            raise InputError(
+                f"questions {first + 1} and {position + 1} of {run.data} both have the id {question.id!r}; "
+                "ids must be unique"
+            )
         if run.shard.takes(position) and question.id not in journal.done:
             system = [{"role": "system", "content": run.system_prompt}] if run.system_prompt else []
             yield Question(question.id, [*system, *question.messages], question.fields)
@@ -153,17 +160,20 @@ def _prediction(question: Question, outcome: str | Failure) -> Prediction:
     return Prediction.model_validate({"id": question.id, **question.fields, "response": response, **failed})
 
 
-def write_scores(folder: Path, scores: Mapping[str, Any], judge: Mapping[str, Any] | None = None) -> Path:
+def write_scores(
+    folder: Path, scores: Mapping[str, Any], n: int, judge: Mapping[str, Any] | None = None
+) -> Path:
     """Write `scores.json`: what the folder says about the run, the judge's facts, and the scores.
 
     Args:
         folder: of a finished run.
         scores: of the benchmark, JSON values; each score with value, low, high and n.
+        n: number of predictions.
         judge: what judged (id, prompt hash, sampling); None where rules did.
     """
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     path = folder / "scores.json"
-    _write_json(path, {**facts, "scored": _now(), "judge": judge, "scores": dict(scores)})
+    _write_json(path, {**facts, "scored": _now(), "n": n, "judge": judge, "scores": dict(scores)})
     return path
 
 

@@ -86,6 +86,8 @@ class ModelSystem:
             "llm": model.config.llm_id,
             "encoder": model.config.encoder_id,
             "dtype": _dtype(model),
+            "layout": model.config.layout,
+            "default_system_prompt": model.config.system_prompt,
             "sampling": self._sampling.to_dict(),
         }
 

@@ -2,11 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from superb import row, wav, write_benchmark, write_task
 
-from desta2.errors import InputError, RecordError
+from desta2.errors import Desta2Error, InputError, RecordError
 from desta2.evaluate.dynamic_superb.read import read_questions
 from desta2.evaluate.dynamic_superb.table import load_table
 
@@ -149,10 +150,23 @@ def test_bad_rows(tmp_path, change, message):
     assert message in str(caught.value)
 
 
-def test_the_hub_is_asked_for_each_spelling(tmp_path):
-    from pathlib import Path
+def test_an_owner_is_asked_for_each_spelling(tmp_path):
+    """A folder stands for the owner: what comes behind is `datasets` either way."""
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "t.yaml").write_text(
+        "dimensions: {one: [NoiseDetection_VCTK_MUSAN-Gaussian], two: [StressDetection_MIRSD]}"
+    )
+    table = load_table(tmp_path / "t.yaml")
+    made = datasets.DatasetDict({"test": datasets.Dataset.from_list([row(200, "yes")])})
+    made.save_to_disk(tmp_path / "NoiseDetection_VCTK-MUSAN-Gaussian")
+    questions = read_questions(Path(f"hf:{tmp_path}"), table)
+    assert next(questions).id == "NoiseDetection_VCTK_MUSAN-Gaussian/00001"
+    with pytest.raises(
+        InputError, match=r"StressDetection_MIRSD does not exist; expected a folder on the disk"
+    ):
+        next(questions)
 
-    from desta2.errors import Desta2Error
 
+def test_the_hub_is_not_reached_from_tests():
     with pytest.raises(Desta2Error, match="Owner/LanguageIdentification_VoxForge"):  # HF_HUB_OFFLINE is set
         list(read_questions(Path("hf:Owner"), TABLE))
