@@ -83,7 +83,7 @@ class EndpointBackend:
         if api_key:
             self.headers["Authorization"] = f"Bearer {api_key}"
         self.served_name, self.name = self._find_model(served_name)
-        self.fingerprint = fingerprint_of_served(self.name, backbone)
+        self.fingerprint = self._fingerprint()
 
     def answers(
         self, requests: Iterable[Request], sampling: Sampling
@@ -160,6 +160,10 @@ class EndpointBackend:
                 "of a special token, or a token spans its border); send token ids: --api completions"
             )
         return messages
+
+    def _fingerprint(self) -> str | None:
+        """That of the LLM to be trained; warns where it is another, or not named."""
+        return fingerprint_of_served(self.name, self.backbone)
 
     def _find_model(self, wanted: str | None) -> tuple[str, str]:
         """The name to ask for, and what the server says that it is."""
