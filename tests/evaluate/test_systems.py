@@ -120,7 +120,7 @@ def frequency(samples):
     return round(np.argmax(np.abs(np.fft.rfft(samples))) * 16_000 / len(samples))
 
 
-def test_a_server_is_sent_the_clips_and_each_question_gets_its_own_answer(monkeypatch):
+def test_a_server_is_sent_the_clips_and_each_question_gets_its_own_answer(monkeypatch, caplog):
     def listen(body, number):
         return chat(" and ".join(f"{frequency(clip)} Hz" for clip in heard(body)) or "nothing")
 
@@ -136,6 +136,7 @@ def test_a_server_is_sent_the_clips_and_each_question_gets_its_own_answer(monkey
         "q8": "200 Hz and 900 Hz",
         "q9": "nothing",
     }
+    assert not caplog.records, "no warning: nobody is to be trained"
     assert 1 < server.most <= 4
     body = next(body for body in server.bodies if body["messages"][0]["role"] == "system")
     assert body["messages"][0] == {"role": "system", "content": "Listen."}
@@ -170,6 +171,15 @@ def test_failures_by_url(tmp_path):
     assert found["q1"] == Failure("refused with status 400: too long")
     assert found["q2"] == "half an ans", "an answer that was cut is an answer"
     assert found["q3"] == Failure(f"{tmp_path}/none.wav: no such file; check the path")
+
+
+def test_a_server_with_several_models():
+    with LoopbackLLM(lambda body, number: chat(body["model"]), {"a": "org/a", "b": "b"}) as server:
+        with pytest.raises(InputError, match="serves these models: a, b; give a name with --llm-name"):
+            open_system(server.url)
+        system = open_system(server.url, served_name="a")
+        assert answers(system, [question(0, text="Hi")]) == {"q0": "a"}
+    assert (system.facts["id"], system.facts["identity"]) == ("a", "org/a")
 
 
 def test_nobody_there():

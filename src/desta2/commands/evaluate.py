@@ -42,7 +42,7 @@ def evaluate(
     system: Annotated[
         str | None, typer.Option(help="System prompt. Default: the model's own; by URL: none.")
     ] = None,
-    model_name: Annotated[
+    llm_name: Annotated[
         str | None, typer.Option(help="By URL: the name of the model, where the server has several.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="By URL: requests in flight.")] = 16,
@@ -88,7 +88,7 @@ def evaluate(
         fast=fast,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
-        served_name=model_name,
+        served_name=llm_name,
         concurrency=concurrency,
         api_key_env=api_key_env,
     )
@@ -103,7 +103,7 @@ def evaluate(
 
 _NANO_ONLY = ("n", "seed")
 _NOT_NANO = (
-    "shard", "max_new_tokens", "batch_size", "system", "model_name", "concurrency", "api_key_env",
+    "shard", "max_new_tokens", "batch_size", "system", "llm_name", "concurrency", "api_key_env",
     "accept_failures", "tasks", "names",
 )  # fmt: skip
 

@@ -195,6 +195,10 @@ class _SpokenBackend(EndpointBackend):
         except InputError as error:  # of this question alone
             raise NoAnswer(str(error)) from error
 
+    def _fingerprint(self) -> str | None:
+        """None: this is no LLM to be trained, and nothing to warn of."""
+        return None
+
 
 def open_system(
     model: str,
