@@ -65,6 +65,8 @@ def evaluate(
     """Run a benchmark and score it, with 95 % intervals. Resumable. What is in it: docs/evaluate.md
 
     Example: desta2 evaluate dynamic-superb --model nano --data Dynamic-SUPERB -o evaluation
+
+    Two runs side by side: desta2 evaluate compare A B. A run's page again: desta2 evaluate report RUN
     """
     if benchmark == "nano":
         _refuse(context, _NOT_NANO, "nano")
@@ -74,10 +76,13 @@ def evaluate(
     from desta2.errors import InputError
     from desta2.evaluate.benchmarks import Options, open_benchmark
     from desta2.evaluate.benchmarks import evaluate as run_and_score
+    from desta2.evaluate.run_report import REPORT, write_run_report
     from desta2.evaluate.runner import Run, Shard
+    from desta2.evaluate.stored import read_stored
     from desta2.evaluate.systems import open_system
 
-    chosen = open_benchmark(benchmark, Options(tasks, names))
+    options = Options(tasks, names)
+    chosen = open_benchmark(benchmark, options)
     share = Shard.of(shard)
     if data is None:
         raise InputError(f"{benchmark} needs its data: give its folder with --data; see docs/evaluate.md")
@@ -97,7 +102,14 @@ def evaluate(
     if result["missing"]:
         text = f"{output}: share {shard} is done; still to be done: {', '.join(result['missing'])}"
     else:
-        text = f"{chosen.in_words(result['scores'])}\nresults: {result['results']}"
+        result["report"] = str(write_run_report(read_stored(output), output / REPORT, options))
+        text = "\n".join(
+            [
+                chosen.in_words(result["scores"]),
+                f"report: {result['report']}",
+                f"results: {result['results']}",
+            ]
+        )
     emit({"benchmark": benchmark, **result}, as_json, text)
 
 

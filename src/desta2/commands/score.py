@@ -112,7 +112,7 @@ def speech_ifeval(
         references = [verdict for file in others for verdict in read_verdicts(file, asked, judged)]
         forgetting = forgetting_from_responses(verdicts, references)
     if items is not None:
-        _write_items(items, verdicts)
+        _write_items(items, verdicts, facts)
     result, text = _result(score, forgetting), _in_words(score, forgetting)
     if facts is not None:
         unjudged = [
@@ -147,14 +147,19 @@ def _how_judged(facts: dict[str, Any], judged: int, unjudged: list[dict[str, str
     }
 
 
-def _write_items(path: Path, verdicts: list[Verdict]) -> None:
+def _write_items(path: Path, verdicts: list[Verdict], judge: dict[str, Any] | None) -> None:
+    """Write the lines with their verdicts; those of chain-of-thought tell the judge that was asked now."""
     import json
 
+    from desta2.evaluate.speech_ifeval.checkers import REASONING
     from desta2.lines import writing
+
+    by = {} if judge is None else {"judge": {key: judge[key] for key in ("id", "prompt_hash")}}
 
     with writing(path) as out:
         for verdict in verdicts:  # escaped: responses may hold lone surrogates, which UTF-8 cannot
-            out.write(json.dumps(verdict.to_dict()).encode() + b"\n")
+            told = by if verdict.part == REASONING else {}
+            out.write(json.dumps(verdict.to_dict() | told).encode() + b"\n")
 
 
 def _result(score: FollowScore, forgetting: Forgetting | None) -> dict[str, Any]:

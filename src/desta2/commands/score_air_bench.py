@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -79,15 +79,17 @@ def air_bench_chat(
     ) as opened:
         result, compared = score_answers(answers, opened, known, judge_template)
     if items is not None:
-        _write_items(items, compared)
+        _write_items(items, compared, result["judge"])
     emit(result, as_json, in_words(result))
 
 
-def _write_items(path: Path, compared: list[Comparison]) -> None:
+def _write_items(path: Path, compared: list[Comparison], judge: dict[str, Any]) -> None:
     import json
 
     from desta2.lines import writing
 
+    by = {"judge": {key: judge[key] for key in ("id", "prompt_hash")}}
+
     with writing(path) as out:
         for found in compared:  # escaped: responses may hold lone surrogates, which UTF-8 cannot
-            out.write(json.dumps(found.to_dict()).encode() + b"\n")
+            out.write(json.dumps(found.to_dict() | by).encode() + b"\n")

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from desta2.errors import InputError
-from desta2.evaluate.stats import Score, cluster_bootstrap, ratio_bootstrap
+from desta2.evaluate.rows import Entry, Row, cluster_of, row_if_any
+from desta2.evaluate.stats import Score
 from desta2.evaluate.systems import Question
 from desta2.evaluate.words import score_line
 from desta2.records import Clip, Prediction, read_records, resolve_audio
@@ -35,6 +36,11 @@ _LEAD_IN = re.compile(
 )
 _FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SPOKEN_KEY = re.compile(r"text|transcri|utterance|speech|spoken|sentence|words|content|statement|said", re.I)
+_NAMES = {
+    "wer": "word error rate",
+    "cer": "character error rate",
+    "mean_wer": "mean of the items' word error rates",
+}
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("<<", ">>"), ("'", "'"))
 
 
@@ -114,11 +120,20 @@ def score_asr(predictions: Sequence[Prediction], extracted: Mapping[str, str] | 
     Raises:
         InputError: there is nothing to score, a label has no words, or a judge's transcript is missing.
     """
-    import jiwer
-
-    if not predictions:
+    rows = asr_rows(predictions, extracted)
+    if not rows:
         raise InputError("there are no predictions to score")
-    errors, words, wrong, characters, clusters = [], [], [], [], []
+    wer, cer, mean_wer = (row.score().to_dict() for row in rows)
+    return {"wer": wer, "cer": cer, "mean_wer": mean_wer, "n": len(predictions)}
+
+
+def asr_rows(predictions: Sequence[Prediction], extracted: Mapping[str, str] | None = None) -> list[Row]:
+    """The three error rates item by item; see `score_asr`.
+
+    Raises:
+        InputError: a label has no words, or a judge's transcript is missing.
+    """
+    words, characters, rates = [], [], []
     for item in predictions:
         reference = normalise_transcript(item.label or "")
         if not reference:
@@ -126,23 +141,26 @@ def score_asr(predictions: Sequence[Prediction], extracted: Mapping[str, str] | 
         if extracted is not None and item.id not in extracted:
             raise InputError(f"{item.id!r} has no transcript by the judge; expected one for every prediction")
         said = extract_transcript(item.response) if extracted is None else extracted[item.id]
-        heard = normalise_transcript(said)
-        by_word = jiwer.process_words(reference, heard)
-        errors.append(by_word.substitutions + by_word.deletions + by_word.insertions)
-        words.append(len(reference.split()))
-        by_sign = jiwer.process_characters(reference.replace(" ", ""), heard.replace(" ", ""))
-        wrong.append(by_sign.substitutions + by_sign.deletions + by_sign.insertions)
-        characters.append(len(reference.replace(" ", "")))
-        extra = item.model_extra or {}
-        clusters.append(str(extra.get("speaker") or extra.get("clip") or item.audio or item.id))
-    one = ["all"] * len(errors)
-    rates = [wrong_words / count for wrong_words, count in zip(errors, words, strict=True)]
-    return {
-        "wer": ratio_bootstrap(errors, words, one, clusters).to_dict(),
-        "cer": ratio_bootstrap(wrong, characters, one, clusters).to_dict(),
-        "mean_wer": cluster_bootstrap(rates, None, clusters).to_dict(),
-        "n": len(predictions),
-    }
+        (wrong_words, of_words), (wrong_signs, of_signs) = _errors(reference, normalise_transcript(said))
+        cluster = cluster_of(item)
+        words.append(Entry(item.id, wrong_words, cluster, size=of_words))
+        characters.append(Entry(item.id, wrong_signs, cluster, size=of_signs))
+        rates.append(Entry(item.id, wrong_words / of_words, cluster))
+    columns = zip(_NAMES.values(), (words, characters, rates), strict=True)
+    return [row for name, entries in columns for row in row_if_any(name, 0, "error", entries)]
+
+
+def _errors(reference: str, heard: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Wrong and all words, and wrong and all characters, of normalised texts."""
+    import jiwer
+
+    signs = reference.replace(" ", "")
+    by_word = jiwer.process_words(reference, heard)
+    by_sign = jiwer.process_characters(signs, heard.replace(" ", ""))
+    return (
+        (by_word.substitutions + by_word.deletions + by_word.insertions, len(reference.split())),
+        (by_sign.substitutions + by_sign.deletions + by_sign.insertions, len(signs)),
+    )
 
 
 class Asr:
@@ -166,14 +184,13 @@ class Asr:
         """See `score_asr`."""
         return dict(score_asr(predictions, extracted))
 
+    def rows(self, predictions: Sequence[Prediction]) -> list[Row]:
+        """See `asr_rows`."""
+        return asr_rows(predictions)
+
     def in_words(self, scores: Mapping[str, Any]) -> str:
         """A line for each rate."""
-        names = {
-            "wer": "word error rate",
-            "cer": "character error rate",
-            "mean_wer": "mean of the items' word error rates",
-        }
-        return "\n".join(score_line(name, scores[key]) for key, name in names.items())
+        return "\n".join(score_line(name, scores[key]) for key, name in _NAMES.items())
 
 
 def _question(clip: Clip, manifest: Path) -> Question:

@@ -1,6 +1,6 @@
 """The benchmarks that a system can be run on, by name.
 
-A benchmark is a module, or an object, with three functions. That is all that the runner needs to know, so a
+A benchmark is a module, or an object, with four functions. That is all that the runner needs to know, so a
 further one is a line here.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from desta2.errors import InputError
+from desta2.evaluate.rows import Row
 from desta2.evaluate.runner import Run, answer, write_scores
 from desta2.evaluate.systems import Question, System
 from desta2.records import Prediction
@@ -34,6 +35,16 @@ class Benchmark(Protocol):
 
         Raises:
             InputError: there is nothing to score, or a prediction cannot be scored.
+        """
+        ...
+
+    def rows(self, predictions: Sequence[Prediction]) -> list[Row]:
+        """The same scores item by item, as a table from the top to its parts.
+
+        Predictions without a verdict that they need (of a judge) are in no row.
+
+        Raises:
+            InputError: a prediction cannot be scored.
         """
         ...
 

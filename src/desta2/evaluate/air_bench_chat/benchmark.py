@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from desta2.evaluate.air_bench_chat import items
+from desta2.evaluate.air_bench_chat.rows import chat_rows
 from desta2.evaluate.air_bench_chat.score import BENCHMARK, score_answers
 from desta2.evaluate.judging.judge import Judge, unjudged_in_words
+from desta2.evaluate.rows import Row
 from desta2.evaluate.systems import Question
 from desta2.records import Prediction
 
@@ -44,6 +46,10 @@ class AirBenchChat:
             unjudged = {"n": len(answers), "verdicts": []}
             return {"benchmark": BENCHMARK, "categories": {}, "average": None, "n": 0, "unjudged": unjudged}
         return score_answers(answers, self._judge, None, self._template)[0]
+
+    def rows(self, predictions: Sequence[Prediction]) -> list[Row]:
+        """See `chat_rows`."""
+        return chat_rows(predictions)
 
     def in_words(self, scores: Mapping[str, Any]) -> str:
         """A line for each category, the average and each task; and what is not scored."""

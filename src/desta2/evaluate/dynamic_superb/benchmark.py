@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from desta2.evaluate.dynamic_superb.read import read_questions
+from desta2.evaluate.dynamic_superb.rows import superb_rows
 from desta2.evaluate.dynamic_superb.score import score_superb
 from desta2.evaluate.dynamic_superb.table import Table
+from desta2.evaluate.rows import Row
 from desta2.evaluate.systems import Question
 from desta2.evaluate.words import score_line
 from desta2.records import Prediction
@@ -29,6 +31,10 @@ class DynamicSuperb:
     ) -> dict[str, Any]:
         """See `score_superb`."""
         return dict(score_superb(predictions, self.table, verdicts))
+
+    def rows(self, predictions: Sequence[Prediction]) -> list[Row]:
+        """See `superb_rows`."""
+        return superb_rows(predictions, self.table)
 
     def in_words(self, scores: Mapping[str, Any]) -> str:
         """A line for the average, each dimension and each task."""

@@ -17,6 +17,7 @@ from typing import NotRequired, TypedDict
 
 from desta2.errors import InputError
 from desta2.evaluate.dynamic_superb.table import Table
+from desta2.evaluate.rows import cluster_of
 from desta2.evaluate.score import normalise
 from desta2.evaluate.stats import Score, cluster_bootstrap
 from desta2.records import Prediction
@@ -69,8 +70,8 @@ def score_superb(
     """
     if not predictions:
         raise InputError("there are no predictions to score")
-    tasks = [_task(item, table) for item in predictions]
-    clips = [_clip(item) for item in predictions]
+    tasks = [task_of(item, table) for item in predictions]
+    clips = [cluster_of(item) for item in predictions]
     scored = set(tasks)
     ruled = _accuracies(check(predictions), tasks, clips, table)
     missing = [task for task in table.averaged if task not in scored]
@@ -111,7 +112,8 @@ def _accuracies(hits: Sequence[bool], tasks: Sequence[str], clips: Sequence[str]
     }
 
 
-def _task(item: Prediction, table: Table) -> str:
+def task_of(item: Prediction, table: Table) -> str:
+    """The task of a prediction as the table spells it; InputError where the table does not know it."""
     if (task := table.resolve(item.task)) is None:
         raise InputError(
             f"{item.id!r} has the task {item.task!r}, which the table does not know; another table is given "
@@ -124,8 +126,3 @@ def _label(item: Prediction) -> str:
     if item.label is None:
         raise InputError(f"{item.id!r} has no label; items of Dynamic-SUPERB need one")
     return item.label
-
-
-def _clip(item: Prediction) -> str:
-    extra = item.model_extra or {}
-    return str(extra.get("speaker") or extra.get("clip") or item.audio or item.id)

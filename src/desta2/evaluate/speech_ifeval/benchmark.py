@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from desta2.errors import InputError, RecordError
+from desta2.evaluate.rows import Row
 from desta2.evaluate.speech_ifeval.checkers import PARTS, REASONING
 from desta2.evaluate.speech_ifeval.responses import (
     FILES,
@@ -21,6 +22,7 @@ from desta2.evaluate.speech_ifeval.responses import (
     read_instructions,
     verdict_of,
 )
+from desta2.evaluate.speech_ifeval.rows import ifeval_rows
 from desta2.evaluate.speech_ifeval.score import score_verdicts
 from desta2.evaluate.systems import Question
 from desta2.evaluate.words import score_line
@@ -88,6 +90,10 @@ class SpeechIfeval:
             "n": len(checked),
             "unjudged": unjudged,
         }
+
+    def rows(self, predictions: Sequence[Prediction]) -> list[Row]:
+        """See `ifeval_rows`."""
+        return ifeval_rows(predictions)
 
     def in_words(self, scores: Mapping[str, Any]) -> str:
         """A line for the IFrate, each part and each rule."""
