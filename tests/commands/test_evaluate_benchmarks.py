@@ -23,7 +23,7 @@ def test_dynamic_superb_on_a_model(tmp_path, data, model_folder, result, cli):
     argv = ("evaluate", "dynamic-superb", "-m", model_folder, "--data", data, "-o", tmp_path / "out")
     argv += ("--max-new-tokens", 3, "--batch-size", 3)
     found = result(*argv)
-    assert found.keys() == {"benchmark", "answered", "missing", "scores", "results"}
+    assert found.keys() == {"benchmark", "answered", "missing", "scores", "results", "report"}
     assert (found["benchmark"], found["answered"], found["missing"]) == ("dynamic-superb", 8, [])
     assert found["scores"]["by_dimension"].keys() == {"content", "degradation", "speaker", "audio"}
     assert found["scores"]["average"]["n"] == 6

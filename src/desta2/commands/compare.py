@@ -31,7 +31,7 @@ class BesideVerbs(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of the verb that is named, or else of this command."""
-        verbs = getattr(typer.main.get_command(app), "commands", {})
+        verbs = typer.main.get_group(app).commands
         if args and args[0] in verbs:
             return verbs[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)

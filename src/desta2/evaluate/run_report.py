@@ -17,7 +17,7 @@ from desta2.evaluate.benchmarks import Options
 from desta2.evaluate.examples import Source, apart, badness, find_clips, worst
 from desta2.evaluate.pages import check_writable, render, sound, write_page
 from desta2.evaluate.plots import bar_plot
-from desta2.evaluate.rows import HIGHEST_MARK, Entry, Kind, Row, in_units, leaves, scored_ids
+from desta2.evaluate.rows import HIGHEST_MARK, Entry, Kind, Row, in_units, scored_ids
 from desta2.evaluate.runner import versions
 from desta2.evaluate.stats import Score
 from desta2.evaluate.stored import Stored, rows_of
@@ -28,7 +28,6 @@ _EXAMPLES = 12
 _SECONDS = 20.0  # of a clip: 0.85 MB in the page
 _CLIPS = 2  # of an item
 _LONGEST = 3000  # characters of an instruction, label or response
-_BARS = 24  # more are a list, which is the table's work
 _COLOURS = {"first": "#0072B2", "second": "#E69F00"}  # Okabe & Ito (2008), for every kind of colour vision
 
 
@@ -96,13 +95,7 @@ def write_versus_report(found: Versus, path: Path, options: Options | None = Non
         InputError: the folder cannot be written.
     """
     check_writable(path)
-    rows = rows_of(found.first.benchmark, options)
-    kept = set.intersection(*(scored_ids(rows(stored.predictions)) for stored in (found.first, found.second)))
-    tables = [
-        {row.name: row for row in rows([item for item in stored.predictions if item.id in kept])}
-        for stored in (found.first, found.second)
-    ]
-    pairs = [(tables[0][row.name], tables[1][row.name]) for row in found.rows]
+    pairs = [row.rows for row in found.rows]
     turned = [(second, first) for first, second in pairs]
     chosen = {"first": apart(pairs, _EXAMPLES // 2), "second": apart(turned, _EXAMPLES // 2)}
     clips = find_clips(found.first, [entry.id for each in chosen.values() for _, entry in each], options)
@@ -117,27 +110,26 @@ def write_versus_report(found: Versus, path: Path, options: Options | None = Non
             [first for first, _ in pairs],
             {r.name: {"first": r.first, "second": r.second} for r in found.rows},
         ),
-        examples={side: _both(found, clips, each, tables) for side, each in chosen.items()},
+        examples={side: _both(found, clips, each) for side, each in chosen.items()},
         facts={"first": _facts(found.first), "second": _facts(found.second)},
     )
     return write_page(path, html)
 
 
 def _both(
-    found: Versus,
-    clips: Mapping[str, Sequence[Source]],
-    chosen: Sequence[tuple[Row, Entry]],
-    tables: Sequence[Mapping[str, Row]],
+    found: Versus, clips: Mapping[str, Sequence[Source]], chosen: Sequence[tuple[Row, Entry]]
 ) -> list[Shown]:
     """Items with both systems' answers."""
-    responses = [
-        {item.id: item.response for item in stored.predictions} for stored in (found.first, found.second)
-    ]
+    rows = {row.name: row.rows for row in found.rows}
+    systems = dict(zip(_COLOURS, (found.first, found.second), strict=True))
+    responses = {
+        side: {item.id: item.response for item in stored.predictions} for side, stored in systems.items()
+    }
     shown = []
     for row, entry in chosen:
-        both = [_find(table[row.name], entry) for table in tables]
-        marks = {side: _mark(row, own) for side, own in zip(_COLOURS, both, strict=True)}
-        said = {side: own[entry.id] for side, own in zip(_COLOURS, responses, strict=True)}
+        both = dict(zip(_COLOURS, rows[row.name], strict=True))
+        marks = {side: _mark(own, _find(own, entry)) for side, own in both.items()}
+        said = {side: own[entry.id] for side, own in responses.items()}
         shown.append(_shown(found.first, clips, entry, row, marks, said))
     return shown
 
@@ -186,7 +178,7 @@ def _mark(row: Row, entry: Entry) -> str:
 
 def _plots(rows: Sequence[Row], scores: Mapping[str, Mapping[str, Score]]) -> list[Any]:
     """Bars of the table's upper levels; one plot for each kind of score, as kinds share no axis."""
-    upper = [row for row in rows if row.level < 2] if len(leaves(rows)) > _BARS or _deep(rows) else list(rows)
+    upper = [row for row in rows if row.level < 2] or rows
     plots = []
     for kind in dict.fromkeys(row.kind for row in upper):
         bars = {row.name: scores[row.name] for row in upper if row.kind == kind}
@@ -205,10 +197,6 @@ _AXES: dict[Kind, tuple[float, str, float | None]] = {
     "error": (100.0, "% (less is better)", None),
     "mark": (1.0, f"mark, of {HIGHEST_MARK}", float(HIGHEST_MARK)),
 }
-
-
-def _deep(rows: Sequence[Row]) -> bool:
-    return any(row.level == 2 for row in rows)
 
 
 def _name(stored: Stored) -> str:

@@ -32,14 +32,34 @@ class Lone(TypedDict):
 
 @dataclass(frozen=True)
 class RowPair:
-    """One line of the table; the attributes as in `Row`, and both scores on the items compared."""
+    """One line of the table.
 
-    name: str
-    level: int
-    kind: Kind
+    Attributes:
+        rows: of the first and the second system, with the items compared alone.
+        first: its score on these items.
+        second: the same.
+        comparison: of the two.
+    """
+
+    rows: tuple[Row, Row]
     first: Score
     second: Score
     comparison: Comparison
+
+    @property
+    def name(self) -> str:
+        """See `Row`."""
+        return self.rows[0].name
+
+    @property
+    def level(self) -> int:
+        """See `Row`."""
+        return self.rows[0].level
+
+    @property
+    def kind(self) -> Kind:
+        """See `Row`."""
+        return self.rows[0].kind
 
     @property
     def better(self) -> str | None:
@@ -166,8 +186,7 @@ def _pair(one: Row, other: Row) -> RowPair:
         sizes=[entry.size for entry, _ in matched],
     )
     comparison = Comparison(found.difference, found.low, found.high, found.p_value, one.n, found.level)
-    scores = (one.score().to_dict(), other.score().to_dict())
-    return RowPair(one.name, one.level, one.kind, *scores, comparison)
+    return RowPair((one, other), one.score().to_dict(), other.score().to_dict(), comparison)
 
 
 def _keyed(row: Row) -> Iterable[tuple[Hashable, Any]]:
