@@ -81,11 +81,11 @@ def chat(mean, seed=0, n=8):
     ]
 
 
-def nano(share, seed=0, n=40):
+def nano(share, seed=0, n=80):
     rng = np.random.default_rng(seed)
     lines = []
     for number in range(n):
-        common = {"instruction": "?", "label": "fast", "speaker": f"s{number % 20}"}
+        common = {"instruction": "?", "label": "fast", "speaker": f"s{number % 40}"}
         right = ["fast" if rng.random() < share else "slow" for _ in range(2)]
         lines.append(
             {"id": f"c{number}/a", "task": "attribute/speaking_speed", "response": right[0], **common}

@@ -97,8 +97,8 @@ def row_if_any(name: str, level: int, kind: Kind, entries: Sequence[Entry]) -> l
 
 def leaves(rows: Sequence[Row]) -> list[Row]:
     """The rows that have no parts in the table."""
-    following = [row.level for row in rows[1:]] + [0]
-    return [row for row, level in zip(rows, following, strict=True) if level <= row.level]
+    following = [*(row.level for row in rows[1:]), 0]
+    return [row for row, level in zip(rows, following, strict=False) if level <= row.level]
 
 
 def scored_ids(rows: Iterable[Row]) -> set[str]:

@@ -278,5 +278,5 @@ def _line(row: RowPair, width: int) -> str:
 
 
 def _bracketed(score: Score, kind: Kind) -> str:
-    low, high = (in_units(score[end], kind).removesuffix(" %") for end in ("low", "high"))  # type: ignore[literal-required]
+    low, high = (in_units(end, kind).removesuffix(" %") for end in (score["low"], score["high"]))
     return f"{in_units(score['value'], kind)} [{low} … {high}]"
