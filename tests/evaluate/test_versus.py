@@ -157,8 +157,8 @@ def test_marks_average_over_categories():
     assert [row.level for row in rows.values()] == [0] + [1, 2, 2] * 4
     assert {row.name for row in leaves(list(rows.values()))} == set(air_bench.TASKS)
 
-    speech = chat_rows([item for item in items if item.task == "speech_QA"])
-    assert [row.name for row in speech] == ["speech_QA"], "a category without all its parts is left out"
+    half = chat_rows([item for item in items if item.task == "speech_and_sound_QA"])
+    assert [row.name for row in half] == ["speech_and_sound_QA"], "a category without all its parts is left out"
     unmarked = predictions([{**line, "score": None} for line in chat(6)])
     assert chat_rows(unmarked) == []
     with pytest.raises(InputError, match=r"'0' has the mark 11, expected one from 0 to 10"):
