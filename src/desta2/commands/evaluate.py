@@ -15,7 +15,10 @@ def evaluate(
     context: typer.Context,
     benchmark: Annotated[
         str,
-        typer.Argument(metavar="BENCHMARK", help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat."),
+        typer.Argument(
+            metavar="BENCHMARK",
+            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice.",
+        ),
     ],
     model: Annotated[
         str,
@@ -58,6 +61,9 @@ def evaluate(
     names: Annotated[
         Path | None, typer.Option(help="dynamic-superb: further spellings of tasks, OTHER: NAME.")
     ] = None,
+    shuffles: Annotated[
+        int, typer.Option(min=1, help="multiple-choice: orders of its options in which each item is asked.")
+    ] = 1,
     fast: Fast = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
@@ -77,7 +83,7 @@ def evaluate(
     from desta2.evaluate.runner import Run, Shard
     from desta2.evaluate.systems import open_system
 
-    chosen = open_benchmark(benchmark, Options(tasks, names))
+    chosen = open_benchmark(benchmark, Options(tasks, names, shuffles))
     share = Shard.of(shard)
     if data is None:
         raise InputError(f"{benchmark} needs its data: give its folder with --data; see docs/evaluate.md")
@@ -104,7 +110,7 @@ def evaluate(
 _NANO_ONLY = ("n", "seed")
 _NOT_NANO = (
     "shard", "max_new_tokens", "batch_size", "system", "llm_name", "concurrency", "api_key_env",
-    "accept_failures", "tasks", "names",
+    "accept_failures", "tasks", "names", "shuffles",
 )  # fmt: skip
 
 

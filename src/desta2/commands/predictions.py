@@ -1,4 +1,4 @@
-"""The verbs desta2 score dynamic-superb and desta2 score asr."""
+"""The verbs desta2 score dynamic-superb, asr and multiple-choice."""
 
 from __future__ import annotations
 
@@ -130,6 +130,48 @@ def asr(
     if items is not None:
         found = ({**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions)
         write_records(items, found)
+    emit(scores, as_json, benchmark.in_words(scores))
+
+
+def multiple_choice(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS", help="Predictions: .jsonl[.gz|.zst], or a folder of parts."),
+    ],
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Write each prediction with its 'choice' and 'correct', in order, to this file."),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Accuracy of multiple choice, overall and by group; choices are read by rule. Offline.
+
+    A prediction has id, task, instruction, response, its options as they were shown, and the right one as its
+    label.
+
+    Example: desta2 score multiple-choice evaluation/predictions.jsonl
+    """
+    from desta2.evaluate.multiple_choice.benchmark import MultipleChoice, choice_of, is_right
+    from desta2.evaluate.multiple_choice.choose import LETTERS
+    from desta2.records import write_records
+
+    benchmark = MultipleChoice()
+    predictions = _read(files)
+    scores = benchmark.score(predictions)
+    if items is not None:
+        found = ((item, choice_of(item)) for item in predictions)
+        write_records(
+            items,
+            (
+                {
+                    **item.to_dict(),
+                    "choice": None if choice.place is None else LETTERS[choice.place],
+                    "correct": is_right(item, choice),
+                }
+                for item, choice in found
+            ),
+        )
     emit(scores, as_json, benchmark.in_words(scores))
 
 
