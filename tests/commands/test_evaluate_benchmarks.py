@@ -210,3 +210,24 @@ def test_multiple_choice(tmp_path, result, mistake):
     assert mistake("evaluate", "asr", "--data", tmp_path, "--shuffles", 2) == (
         "--shuffles has no effect on the benchmark asr: leave it out"
     )
+
+
+def test_text_dominance(tmp_path, model_folder, result, mistake):
+    rows = []
+    for i in range(4):
+        (tmp_path / f"{i}.wav").write_bytes(wav(200 + 100 * i))
+        gender = ("female", "male")[i % 2]
+        rows.append(
+            {"id": f"c{i}", "audio": f"{i}.wav", "duration": 0.5, "text": f"fox {i}", "speaker": f"s{i}"}
+        )
+        rows[-1]["attributes"] = {"gender": gender}
+    (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = ("evaluate", "text-dominance", "--data", tmp_path, "--max-new-tokens", 3)
+    found = result(*argv, "-m", model_folder, "-o", tmp_path / "out")
+    assert (found["answered"], found["scores"]["n"]) == (16, 4)
+    assert found["scores"]["by_attribute"].keys() == {"gender"}
+    predictions = tmp_path / "out" / "predictions.jsonl"
+    assert result("score", "text-dominance", predictions) == found["scores"]
+    with LoopbackLLM(lambda body, number: chat("male")) as server:
+        line = mistake(*argv, "-m", server.url, "-o", tmp_path / "by-url")
+    assert "which only a desta2 model in this process can do" in line

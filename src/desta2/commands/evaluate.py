@@ -17,7 +17,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="BENCHMARK",
-            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice.",
+            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice, text-dominance.",
         ),
     ],
     model: Annotated[

@@ -1,4 +1,4 @@
-"""The verbs desta2 score dynamic-superb, asr and multiple-choice."""
+"""The verbs desta2 score dynamic-superb, asr, multiple-choice and text-dominance."""
 
 from __future__ import annotations
 
@@ -172,6 +172,27 @@ def multiple_choice(
                 for item, choice in found
             ),
         )
+    emit(scores, as_json, benchmark.in_words(scores))
+
+
+def text_dominance(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="PREDICTIONS", help="Predictions: .jsonl[.gz|.zst], or a folder of parts."),
+    ],
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """What the audio adds to the transcript, and whether answers follow the voice or the words. Offline.
+
+    Takes the predictions of: desta2 evaluate text-dominance
+
+    Example: desta2 score text-dominance evaluation/predictions.jsonl
+    """
+    from desta2.evaluate.text_dominance.benchmark import TextDominance
+
+    benchmark = TextDominance()
+    scores = benchmark.score(_read(files))
     emit(scores, as_json, benchmark.in_words(scores))
 
 

@@ -24,7 +24,7 @@ from desta2.commands.judging import (
     how_judged,
     judge_of,
 )
-from desta2.commands.predictions import asr, dynamic_superb, multiple_choice
+from desta2.commands.predictions import asr, dynamic_superb, multiple_choice, text_dominance
 from desta2.commands.score_air_bench import air_bench_chat
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ Predictions = Annotated[
 app.command("dynamic-superb")(dynamic_superb)
 app.command("asr")(asr)
 app.command("multiple-choice")(multiple_choice)
+app.command("text-dominance")(text_dominance)
 
 
 @app.command("speech-ifeval")

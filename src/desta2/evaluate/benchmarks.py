@@ -96,6 +96,13 @@ def _multiple_choice(options: Options) -> Benchmark:
     return MultipleChoice(options.shuffles)
 
 
+def _text_dominance(options: Options) -> Benchmark:
+    from desta2.evaluate.text_dominance.benchmark import TextDominance
+
+    _allow(options, "text-dominance")
+    return TextDominance()
+
+
 def _allow(options: Options, benchmark: str, *allowed: str) -> None:
     """Refuse options that would have no effect."""
     for option in fields(Options):
@@ -109,6 +116,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Benchmark]] = {
     "asr": _asr,
     "air-bench-chat": _air_bench_chat,
     "multiple-choice": _multiple_choice,
+    "text-dominance": _text_dominance,
 }
 
 
