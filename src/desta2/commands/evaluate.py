@@ -17,7 +17,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="BENCHMARK",
-            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice, text-dominance.",
+            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice, text-dominance, "
+            "forgetting.",
         ),
     ],
     model: Annotated[
@@ -77,6 +78,10 @@ def evaluate(
         _evaluate_nano(model, output, data, n, seed, fast, as_json)
         return
     _refuse(context, _NANO_ONLY, benchmark)
+    if benchmark == "forgetting":
+        _refuse(context, _NOT_FORGETTING, benchmark)
+        _evaluate_forgetting(model, output, data, system, max_new_tokens, batch_size, as_json)
+        return
     from desta2.errors import InputError
     from desta2.evaluate.benchmarks import Options, open_benchmark
     from desta2.evaluate.benchmarks import evaluate as run_and_score
@@ -113,6 +118,11 @@ _NOT_NANO = (
     "accept_failures", "tasks", "names", "shuffles",
 )  # fmt: skip
 
+_NOT_FORGETTING = (
+    "shard", "llm_name", "concurrency", "api_key_env", "accept_failures", "tasks", "names", "shuffles",
+    "fast",
+)  # fmt: skip
+
 
 def _refuse(context: typer.Context, options: tuple[str, ...], benchmark: str) -> None:
     """Refuse options that would have no effect."""
@@ -123,6 +133,24 @@ def _refuse(context: typer.Context, options: tuple[str, ...], benchmark: str) ->
         if source is not None and source.name == "COMMANDLINE":
             shown = "-n" if option == "n" else f"--{option.replace('_', '-')}"
             raise InputError(f"{shown} has no effect on the benchmark {benchmark}: leave it out")
+
+
+def _evaluate_forgetting(
+    model: str,
+    output: Path,
+    data: Path | None,
+    system: str | None,
+    max_new_tokens: int,
+    batch_size: int,
+    as_json: bool,
+) -> None:
+    quiet_transformers()
+    from desta2.evaluate.forgetting.run import evaluate_forgetting, in_words
+
+    result = evaluate_forgetting(
+        model, output, data, system=system, max_new_tokens=max_new_tokens, batch_size=batch_size
+    )
+    emit(result, as_json, in_words(result))
 
 
 def _evaluate_nano(

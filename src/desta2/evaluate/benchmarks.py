@@ -123,7 +123,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Benchmark]] = {
 def open_benchmark(name: str, options: Options = _NONE) -> Benchmark:
     """The benchmark of a name; InputError, with the nearest name, where there is none."""
     if name not in BENCHMARKS:
-        known = ["nano", *BENCHMARKS]
+        known = ["nano", "forgetting", *BENCHMARKS]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(f"unknown benchmark {name!r}{hint}; known: {', '.join(known)}")
