@@ -11,7 +11,7 @@ from desta2.evaluate.speech_ifeval.responses import FILES
 
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch):
-    monkeypatch.setattr(equality.check_equality, "__defaults__", (None, 3))
+    monkeypatch.setattr(equality, "MAX_NEW_TOKENS", 3)
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from typing import Any
 
 from desta2.data.endpoint import is_url
 from desta2.errors import InputError
-from desta2.evaluate.forgetting.equality import Equality, check_equality
+from desta2.evaluate.forgetting import equality as texts
+from desta2.evaluate.forgetting.equality import Equality
 from desta2.evaluate.runner import Run, answer, versions
 from desta2.evaluate.speech_ifeval.benchmark import SpeechIfeval
 from desta2.evaluate.speech_ifeval.checkers import REASONING
@@ -66,7 +67,7 @@ def evaluate_forgetting(
 
     model = load(model_id, device_map="auto" if torch.accelerator.is_available() else None)
     keep_settings(folder, {"benchmark": "forgetting", "model": weights_of(model)})
-    equality = check_equality(model)
+    equality = texts.check_equality(model, max_new_tokens=texts.MAX_NEW_TOKENS)
     if_rate = None
     if data is not None:
         answering: System = ModelSystem(model, model_id, batch_size=batch_size, max_new_tokens=max_new_tokens)

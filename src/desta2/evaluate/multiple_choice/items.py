@@ -25,8 +25,12 @@ from desta2.lines import numbered_lines
 _ID = ("id", "uniq_id", "question_id")
 _AUDIO = ("audio", "audio_path", "audio_id", "audio_filepath")
 _CHOICES = ("choices", "options")
-_GROUPS = {"category": ("category",), "subcategory": ("sub-category", "sub_category", "subcategory")}
-_GROUPS |= {"difficulty": ("difficulty",), "dataset": ("dataset",)}
+_GROUPS = {
+    "category": ("category",),
+    "subcategory": ("sub-category", "sub_category", "subcategory"),
+    "difficulty": ("difficulty",),
+    "dataset": ("dataset",),
+}
 _LETTERED = re.compile(r"\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
 _TASK = "multiple-choice"  # where items name none
 
