@@ -80,8 +80,8 @@ def score_superb(
         if not places:
             raise InputError(f"none of the {len(predictions)} predictions has a verdict")
         judged = [verdicts[predictions[place].id] for place in places]
-        own = ([column[place] for place in places] for column in (tasks, clips))
-        result["judged"] = _counted(judged, *own, table)
+        own_tasks, own_clips = [tasks[place] for place in places], [clips[place] for place in places]
+        result["judged"] = _counted(judged, own_tasks, own_clips, table)
     return result
 
 
