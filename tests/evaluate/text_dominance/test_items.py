@@ -61,7 +61,7 @@ def test_the_four_conditions(tmp_path):
     assert [question.vectors for question in asked[:4]] == [True, False, True, True]
     parts = [question.messages[0]["content"][0] for question in asked[:4]]
     own = {"type": "audio", "audio": str(tmp_path / "0.wav")}
-    seed = '[00:00:00 - 00:00:02] "bad news" (Emotion: sad)'
+    seed = '[00:00:00 - 00:00:02] "bad news" (Emotion: sad, Duration: 2s)'
     assert parts == [own, own, own | {"text": "bad news"}, own | {"text": seed}]
     fields = asked[3].fields
     assert (fields["label"], fields["words_label"], fields["words_clip"]) == ("happy", "sad", "c1")
