@@ -186,3 +186,48 @@ def test_asr(tmp_path, model_folder, result):
     predictions = tmp_path / "out" / "predictions.jsonl"
     assert result("score", "asr", predictions, "--items", tmp_path / "items.jsonl") == found["scores"]
     assert [item["id"] for item in lines(tmp_path / "items.jsonl") if "transcript" in item] == ["a", "b"]
+
+
+def test_multiple_choice(tmp_path, result, mistake):
+    (tmp_path / "a.wav").write_bytes(wav(300))
+    row = {"audio": "a.wav", "question": "Who?", "choices": ["dog", "cat", "cow"], "answer": "cat"}
+    rows = [row | {"id": key, "category": key} for key in "ab"]
+    (tmp_path / "mc.json").write_text(json.dumps(rows))
+    argv = ("evaluate", "multiple-choice", "--data", tmp_path / "mc.json", "-o", tmp_path / "out")
+    with LoopbackLLM(lambda body, number: chat("(A)")) as server:
+        found = result(*argv, "-m", server.url, "--shuffles", 3)
+    assert (found["answered"], found["scores"]["n"]) == (6, 2)
+    assert found["scores"]["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert found["scores"]["by"]["category"].keys() == {"a", "b"}
+    shown = [body["messages"][0]["content"][1]["text"] for body in server.bodies]
+    assert len(set(shown)) >= 3 and all(text.startswith("Who?\n(A) ") for text in shown)
+    predictions = tmp_path / "out" / "predictions.jsonl"
+    again = result("score", "multiple-choice", predictions, "--items", tmp_path / "items.jsonl")
+    assert again == found["scores"]
+    items = lines(tmp_path / "items.jsonl")
+    assert [item["choice"] for item in items] == ["A"] * 6
+    assert sum(item["correct"] for item in items) == 2
+    assert mistake("evaluate", "asr", "--data", tmp_path, "--shuffles", 2) == (
+        "--shuffles has no effect on the benchmark asr: leave it out"
+    )
+
+
+def test_text_dominance(tmp_path, model_folder, result, mistake):
+    rows = []
+    for i in range(4):
+        (tmp_path / f"{i}.wav").write_bytes(wav(200 + 100 * i))
+        gender = ("female", "male")[i % 2]
+        rows.append(
+            {"id": f"c{i}", "audio": f"{i}.wav", "duration": 0.5, "text": f"fox {i}", "speaker": f"s{i}"}
+        )
+        rows[-1]["attributes"] = {"gender": gender}
+    (tmp_path / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = ("evaluate", "text-dominance", "--data", tmp_path, "--max-new-tokens", 3)
+    found = result(*argv, "-m", model_folder, "-o", tmp_path / "out")
+    assert (found["answered"], found["scores"]["n"]) == (16, 4)
+    assert found["scores"]["by_attribute"].keys() == {"gender"}
+    predictions = tmp_path / "out" / "predictions.jsonl"
+    assert result("score", "text-dominance", predictions) == found["scores"]
+    with LoopbackLLM(lambda body, number: chat("male")) as server:
+        line = mistake(*argv, "-m", server.url, "-o", tmp_path / "by-url")
+    assert "which only a desta2 model in this process can do" in line

@@ -96,6 +96,51 @@ def test_speech_ifeval_is_judged_where_it_was_not(tmp_path, result, cli, mistake
     assert [item["follow_all_instructions"] for item in items] == [True, False, None, True]
 
 
+def test_dynamic_superb_is_judged_beside_the_rule(tmp_path, result, cli):
+    said = {"a": "She is joking.", "b": "No.", "c": "yes", "d": " "}
+    task = {"task": "SarcasmDetection_Mustard", "instruction": "Is it sarcasm?", "label": "yes"}
+    lines = [{"id": key, **task, "response": response} for key, response in said.items()]
+    file = write_lines(tmp_path / "own.jsonl", lines)
+
+    def moody(prompt):
+        if "She is joking." in prompt:
+            return "That means yes.\nResult: YES"
+        return "?" if "\nyes\n</response>" in prompt else "Result: NO"
+
+    with judging(moody) as server:
+        argv = ("score", "dynamic-superb", file, "--judge", server.url)
+        found = result(*argv, "--items", tmp_path / "items.jsonl")
+        asked = len(server.bodies)
+        code, out, _ = cli(*argv)
+        assert (code, len(server.bodies), asked) == (0, 5, 5)  # the blank is not asked, "c" three times
+    assert (found["average"]["value"], found["n"]) == (1 / 4, 4)
+    assert (found["judged"]["average"]["value"], found["judged"]["n"]) == (1 / 3, 3)
+    reason = "no verdict can be read from the answer"
+    assert found["unjudged"] == {"n": 1, "verdicts": [{"id": "c", "reason": reason, "answer": "?"}]}
+    assert (found["judge"]["id"], len(found["judge"]["prompt_hash"])) == ("judge-1", 64)
+    assert "desta2" in found["versions"] and found["date"]
+    items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert [(item["correct"], item["judged"]) for item in items] == [
+        (False, True), (False, False), (True, None), (False, False)
+    ]  # fmt: skip
+    assert "by the judge, who gave 3 verdicts:" in out.splitlines()
+    assert out.splitlines()[-1] == f"no verdict: c: {reason}"
+    without = result("score", "dynamic-superb", file)
+    assert without == {key: found[key] for key in ("average", "by_dimension", "by_task", "n", "missing")}
+
+
+def test_a_judge_of_labels_without_any_verdict_ends_the_run(tmp_path, cli):
+    line = {"id": "a", "task": "SarcasmDetection_Mustard", "instruction": "?", "label": "yes"}
+    file = write_lines(tmp_path / "own.jsonl", [line | {"response": "yes"}])
+    with judging(lambda prompt: "Well.") as server:
+        code, out, err = cli("score", "dynamic-superb", file, "--judge", server.url)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "error: the judge gave no verdict on any of 1 answers; the first, a: no verdict can be read from the "
+        "answer: 'Well.'"
+    )
+
+
 def test_mistakes(tmp_path, mistake, cli):
     file = write_lines(tmp_path / "own.jsonl", answered(rows(1)))
     assert "nobody answers at http://127.0.0.1:9/v1/models" in mistake(

@@ -42,6 +42,35 @@ def test_a_model_answers_as_it_does_alone(model, clips, batch_size):
     assert len(set(found.values())) > 2
 
 
+def test_vectors_are_left_out_where_a_question_says_so(model, clips):
+    def worded(number, words, vectors):
+        part = {"type": "audio", "audio": clips[number % 2]} | ({"text": words} if words else {})
+        content = [part, {"type": "text", "text": "Who?"}]
+        return Question(f"q{number}", [{"role": "user", "content": content}], {}, vectors)
+
+    questions = [worded(0, "", True), worded(1, "", False), worded(2, "fox", True), worded(3, "fox", False)]
+    found = answers(ModelSystem(model, "tiny", max_new_tokens=6), questions)
+    alone = {
+        q.id: model.chat(q.messages, max_new_tokens=6, do_sample=False, use_audio=q.vectors).text
+        for q in questions
+    }
+    assert found == alone
+    heard = model.chat(questions[1].messages, max_new_tokens=6, do_sample=False).text
+    assert found["q1"] != heard, "the test needs a clip whose vectors change the answer"
+
+
+def test_no_question_about_vectors_goes_by_url(clips):
+    asked = Question("q", question(0, clips[0]).messages, {}, vectors=True)
+    with LoopbackLLM(lambda body, number: chat("yes")) as server:
+        with pytest.raises(InputError) as caught:
+            list(EndpointSystem(server.url).answer([asked]))
+        assert not server.bodies
+    assert str(caught.value).startswith(
+        "this benchmark takes the adapter's vectors and the transcript apart, "
+    )
+    assert str(caught.value).endswith(f"give its folder or hub id, not the URL {server.url}")
+
+
 def test_what_cannot_be_answered_fails_alone(model, clips, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"<html>")
     questions = [question(i, clips[i % 2]) for i in range(5)]

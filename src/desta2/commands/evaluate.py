@@ -15,7 +15,11 @@ def evaluate(
     context: typer.Context,
     benchmark: Annotated[
         str,
-        typer.Argument(metavar="BENCHMARK", help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat."),
+        typer.Argument(
+            metavar="BENCHMARK",
+            help="nano, dynamic-superb, speech-ifeval, asr, air-bench-chat, multiple-choice, text-dominance, "
+            "forgetting.",
+        ),
     ],
     model: Annotated[
         str,
@@ -58,6 +62,9 @@ def evaluate(
     names: Annotated[
         Path | None, typer.Option(help="dynamic-superb: further spellings of tasks, OTHER: NAME.")
     ] = None,
+    shuffles: Annotated[
+        int, typer.Option(min=1, help="multiple-choice: orders of its options in which each item is asked.")
+    ] = 1,
     fast: Fast = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
@@ -73,6 +80,10 @@ def evaluate(
         _evaluate_nano(model, output, data, n, seed, fast, as_json)
         return
     _refuse(context, _NANO_ONLY, benchmark)
+    if benchmark == "forgetting":
+        _refuse(context, _NOT_FORGETTING, benchmark)
+        _evaluate_forgetting(model, output, data, system, max_new_tokens, batch_size, as_json)
+        return
     from desta2.errors import InputError
     from desta2.evaluate.benchmarks import Options, open_benchmark
     from desta2.evaluate.benchmarks import evaluate as run_and_score
@@ -81,7 +92,7 @@ def evaluate(
     from desta2.evaluate.stored import read_stored
     from desta2.evaluate.systems import open_system
 
-    options = Options(tasks, names)
+    options = Options(tasks, names, shuffles)
     chosen = open_benchmark(benchmark, options)
     share = Shard.of(shard)
     if data is None:
@@ -116,7 +127,12 @@ def evaluate(
 _NANO_ONLY = ("n", "seed")
 _NOT_NANO = (
     "shard", "max_new_tokens", "batch_size", "system", "llm_name", "concurrency", "api_key_env",
-    "accept_failures", "tasks", "names",
+    "accept_failures", "tasks", "names", "shuffles",
+)  # fmt: skip
+
+_NOT_FORGETTING = (
+    "shard", "llm_name", "concurrency", "api_key_env", "accept_failures", "tasks", "names", "shuffles",
+    "fast",
 )  # fmt: skip
 
 
@@ -129,6 +145,24 @@ def _refuse(context: typer.Context, options: tuple[str, ...], benchmark: str) ->
         if source is not None and source.name == "COMMANDLINE":
             shown = "-n" if option == "n" else f"--{option.replace('_', '-')}"
             raise InputError(f"{shown} has no effect on the benchmark {benchmark}: leave it out")
+
+
+def _evaluate_forgetting(
+    model: str,
+    output: Path,
+    data: Path | None,
+    system: str | None,
+    max_new_tokens: int,
+    batch_size: int,
+    as_json: bool,
+) -> None:
+    quiet_transformers()
+    from desta2.evaluate.forgetting.run import evaluate_forgetting, in_words
+
+    result = evaluate_forgetting(
+        model, output, data, system=system, max_new_tokens=max_new_tokens, batch_size=batch_size
+    )
+    emit(result, as_json, in_words(result))
 
 
 def _evaluate_nano(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,3 +75,17 @@ def judge_of(
 def answers_beside(predictions: Path) -> Path:
     """Where the judge's answers are kept: `NAME.judge` beside `NAME.jsonl` or the folder `NAME`."""
     return predictions.with_name(f"{predictions.name.split('.jsonl')[0]}.judge")
+
+
+def how_judged(facts: Mapping[str, Any], unjudged: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What results say of a judge: who, with which prompt, and which verdicts are missing."""
+    from datetime import UTC, datetime
+
+    from desta2 import __version__
+
+    return {
+        "judge": dict(facts),
+        "unjudged": {"n": len(unjudged), "verdicts": list(unjudged)},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"desta2": __version__},
+    }

@@ -21,9 +21,10 @@ from desta2.commands.judging import (
     JudgeTimeout,
     JudgeTokens,
     JudgeUrl,
+    how_judged,
     judge_of,
 )
-from desta2.commands.predictions import asr, dynamic_superb
+from desta2.commands.predictions import asr, dynamic_superb, multiple_choice, text_dominance
 from desta2.commands.score_air_bench import air_bench_chat
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ Predictions = Annotated[
 ]
 app.command("dynamic-superb")(dynamic_superb)
 app.command("asr")(asr)
+app.command("multiple-choice")(multiple_choice)
+app.command("text-dominance")(text_dominance)
 
 
 @app.command("speech-ifeval")
@@ -120,7 +123,7 @@ def speech_ifeval(
             for place, said in judged.items()
             if said.reason
         ]
-        result |= _how_judged(facts, len(judged), unjudged)
+        result |= {"judged_now": len(judged) - len(unjudged), **how_judged(facts, unjudged)}
         text = "\n".join([text, *unjudged_in_words(unjudged)])
     emit(result, as_json, text)
 
@@ -131,20 +134,6 @@ def _percent(reference: list[str]) -> float | None:
         return float(reference[0].rstrip(" %")) if len(reference) == 1 else None
     except ValueError:
         return None
-
-
-def _how_judged(facts: dict[str, Any], judged: int, unjudged: list[dict[str, str]]) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
-    from desta2 import __version__
-
-    return {
-        "judge": facts,
-        "judged_now": judged - len(unjudged),
-        "unjudged": {"n": len(unjudged), "verdicts": unjudged},
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"desta2": __version__},
-    }
 
 
 def _write_items(path: Path, verdicts: list[Verdict], judge: dict[str, Any] | None) -> None:

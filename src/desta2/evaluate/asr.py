@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from desta2.errors import InputError
+from desta2.evaluate.clips import audio_of, clips_file
 from desta2.evaluate.rows import Entry, Row, cluster_of, row_if_any
 from desta2.evaluate.stats import Score
 from desta2.evaluate.systems import Question
 from desta2.evaluate.words import score_line
-from desta2.records import Clip, Prediction, read_records, resolve_audio
+from desta2.records import Clip, Prediction, read_records
 
 INSTRUCTION = "Write down what is said in the audio, word for word, and nothing else."
 _TASK = "asr"
@@ -175,7 +176,7 @@ class Asr:
         Raises:
             InputError: there is none.
         """
-        manifest = data / "clips.jsonl" if (data / "clips.jsonl").exists() else data
+        manifest = clips_file(data)
         return (_question(clip, manifest) for clip in read_records(manifest, Clip) if clip.text)
 
     def score(
@@ -194,11 +195,7 @@ class Asr:
 
 
 def _question(clip: Clip, manifest: Path) -> Question:
-    from desta2.data.audio import load_audio
-
-    path = resolve_audio(clip, manifest, None)
-    cut = clip.start is not None or clip.end is not None
-    audio = load_audio(path, start=clip.start, end=clip.end) if cut else str(path)
+    audio = audio_of(clip, manifest)
     fields = {
         "task": _TASK,
         "instruction": INSTRUCTION,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,16 +60,19 @@ class Options:
     Attributes:
         tasks: dynamic-superb: a table of tasks in place of the shipped one.
         names: dynamic-superb: a file with further spellings of tasks.
+        shuffles: multiple-choice: in how many orders of its options each item is asked.
     """
 
     tasks: Path | None = None
     names: Path | None = None
+    shuffles: int = 1
 
 
 _NONE = Options()
 
 
 def _dynamic_superb(options: Options) -> Benchmark:
+    _allow(options, "dynamic-superb", "tasks", "names")
     from desta2.evaluate.dynamic_superb.benchmark import DynamicSuperb
     from desta2.evaluate.dynamic_superb.table import load_table
 
@@ -79,27 +82,43 @@ def _dynamic_superb(options: Options) -> Benchmark:
 def _speech_ifeval(options: Options) -> Benchmark:
     from desta2.evaluate.speech_ifeval.benchmark import SpeechIfeval
 
-    _refuse_tables("speech-ifeval", options)
+    _allow(options, "speech-ifeval")
     return SpeechIfeval()
 
 
 def _asr(options: Options) -> Benchmark:
     from desta2.evaluate.asr import Asr
 
-    _refuse_tables("asr", options)
+    _allow(options, "asr")
     return Asr()
 
 
 def _air_bench_chat(options: Options) -> Benchmark:
     from desta2.evaluate.air_bench_chat.benchmark import AirBenchChat
 
-    _refuse_tables("air-bench-chat", options)
+    _allow(options, "air-bench-chat")
     return AirBenchChat()
 
 
-def _refuse_tables(name: str, options: Options) -> None:
-    if options != _NONE:
-        raise InputError(f"--tasks and --names are for dynamic-superb, {name} has no table of tasks")
+def _multiple_choice(options: Options) -> Benchmark:
+    from desta2.evaluate.multiple_choice.benchmark import MultipleChoice
+
+    _allow(options, "multiple-choice", "shuffles")
+    return MultipleChoice(options.shuffles)
+
+
+def _text_dominance(options: Options) -> Benchmark:
+    from desta2.evaluate.text_dominance.benchmark import TextDominance
+
+    _allow(options, "text-dominance")
+    return TextDominance()
+
+
+def _allow(options: Options, benchmark: str, *allowed: str) -> None:
+    """Refuse options that would have no effect."""
+    for option in fields(Options):
+        if option.name not in allowed and getattr(options, option.name) != option.default:
+            raise InputError(f"--{option.name} has no effect on the benchmark {benchmark}: leave it out")
 
 
 BENCHMARKS: Mapping[str, Callable[[Options], Benchmark]] = {
@@ -107,13 +126,15 @@ BENCHMARKS: Mapping[str, Callable[[Options], Benchmark]] = {
     "speech-ifeval": _speech_ifeval,
     "asr": _asr,
     "air-bench-chat": _air_bench_chat,
+    "multiple-choice": _multiple_choice,
+    "text-dominance": _text_dominance,
 }
 
 
 def open_benchmark(name: str, options: Options = _NONE) -> Benchmark:
     """The benchmark of a name; InputError, with the nearest name, where there is none."""
     if name not in BENCHMARKS:
-        known = ["nano", *BENCHMARKS]
+        known = ["nano", "forgetting", *BENCHMARKS]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(f"unknown benchmark {name!r}{hint}; known: {', '.join(known)}")

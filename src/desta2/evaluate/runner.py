@@ -15,7 +15,7 @@ import platform
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -151,7 +151,7 @@ def _open(run: Run, questions: Iterable[Question], journal: Journal) -> Iterator
             )
         if run.shard.takes(position) and question.id not in journal.done:
             system = [{"role": "system", "content": run.system_prompt}] if run.system_prompt else []
-            yield Question(question.id, [*system, *question.messages], question.fields)
+            yield replace(question, messages=[*system, *question.messages])
 
 
 def _prediction(question: Question, outcome: str | Failure) -> Prediction:

@@ -36,11 +36,15 @@ class Question:
         messages: a conversation in any accepted form; clips as paths, or as the bytes of a file.
         fields: what the prediction holds beside `id` and `response`: task, instruction, label, audio, and
             whatever the benchmark needs to be scored again.
+        vectors: None for a question that any system may answer. Otherwise it is about what a desta2 model
+            makes of the adapter's vectors and the transcript apart: False leaves the vectors out, True keeps
+            them beside a transcript that the messages give. No other system can answer it.
     """
 
     id: str
     messages: list[dict[str, Any]]
     fields: dict[str, Any] = field(default_factory=dict)
+    vectors: bool | None = None
 
 
 class System(Protocol):
@@ -95,7 +99,9 @@ class ModelSystem:
         """Answer the questions batch by batch."""
         source = iter(questions)
         while batch := list(itertools.islice(source, self._batch_size)):
-            yield from zip(batch, self._answers(batch), strict=True)
+            for deaf in (False, True):
+                if rows := [question for question in batch if (question.vectors is False) is deaf]:
+                    yield from zip(rows, self._answers(rows), strict=True)
 
     def _answers(self, batch: list[Question]) -> list[str | Failure]:
         """Answers to a batch: whole, or in halves where something in it cannot be answered."""
@@ -113,7 +119,10 @@ class ModelSystem:
         conversations = [question.messages for question in batch]
         try:
             outputs = self._model.chat(
-                conversations, max_new_tokens=self._sampling.max_new_tokens, do_sample=False
+                conversations,
+                max_new_tokens=self._sampling.max_new_tokens,
+                do_sample=False,
+                use_audio=batch[0].vectors is not False,
             )
         except InputError as error:
             return Failure(str(error))
@@ -171,11 +180,22 @@ class EndpointSystem:
         }
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[Question, str | Failure]]:
-        """Answer the questions as the answers come back; one that was cut at the longest length counts."""
+        """Answer the questions as the answers come back; one that was cut at the longest length counts.
+
+        Raises:
+            InputError: a question is about a desta2 model's vectors; or as `EndpointBackend.answers`.
+            RunError: the server has stopped answering.
+        """
         waiting: dict[str, Question] = {}
 
         def requests() -> Iterator[Request]:
             for question in questions:
+                if question.vectors is not None:
+                    raise InputError(
+                        "this benchmark takes the adapter's vectors and the transcript apart, which only a "
+                        "desta2 model in this process can do: give its folder or hub id, not the URL "
+                        f"{self.facts['url']}"
+                    )
                 waiting[question.id] = question
                 yield Request(question.id, question.messages)
 

@@ -108,11 +108,23 @@ def test_a_judges_verdicts_beside_the_rule():
     assert found["average"]["value"] == 0.25
     assert found["judged"]["average"]["value"] == 1
     assert found["judged"]["by_task"]["SarcasmDetection_Mustard"]["n"] == 4
-    assert "by the judge:" in DynamicSuperb(TABLE).in_words(found)
+    assert "by the judge, who gave 4 verdicts:" in DynamicSuperb(TABLE).in_words(found)
     del verdicts[predictions[2].id]
-    with pytest.raises(InputError) as caught:
-        score_superb(predictions, TABLE, verdicts)
-    assert str(caught.value) == "1 predictions have no verdict, such as 'SarcasmDetection_Mustard/2'"
+    verdicts[predictions[0].id] = False
+    judged = score_superb(predictions, TABLE, verdicts)["judged"]
+    assert judged["n"] == len(predictions) - 1
+    assert judged["by_task"]["SarcasmDetection_Mustard"]["n"] == judged["n"]
+    assert judged["average"]["value"] == pytest.approx(1 - 1 / judged["n"])
+    with pytest.raises(InputError, match=r"none of the \d predictions has a verdict"):
+        score_superb(predictions, TABLE, {"other": True})
+
+
+def test_a_task_without_any_verdict_is_missing_by_the_judge_alone():
+    predictions = some("SarcasmDetection_Mustard", 1, 1) + some("StressDetection_MIRSD", 1, 0)
+    found = score_superb(predictions, TABLE, {predictions[0].id: True, predictions[1].id: True})
+    assert "StressDetection_MIRSD" not in found["missing"]
+    assert "StressDetection_MIRSD" in found["judged"]["missing"]
+    assert found["judged"]["by_task"].keys() == {"SarcasmDetection_Mustard"}
 
 
 def test_in_words():

@@ -42,7 +42,7 @@ class DynamicSuperb:
         if scores["missing"]:
             lines.append(f"not answered, and no part of the average: {', '.join(scores['missing'])}")
         if judged := scores.get("judged"):
-            lines += ["by the judge:", *self._lines(judged)]
+            lines += [f"by the judge, who gave {judged['n']} verdicts:", *self._lines(judged)]
         return "\n".join(lines)
 
     def _lines(self, scores: Mapping[str, Any]) -> list[str]:

@@ -31,16 +31,17 @@ class Accuracies(TypedDict):
     by_task: dict[str, Score]
 
 
-class SuperbScores(Accuracies):
-    """The scores by rule, ready for JSON.
-
-    `n` is the number of items, `missing` the tasks that the average should have and does not; `judged` are
-    the accuracies by a judge's verdicts, where there are some.
-    """
+class Counted(Accuracies):
+    """Accuracies, the number of items, and the tasks that the average should have and does not."""
 
     n: int
     missing: list[str]
-    judged: NotRequired[Accuracies]
+
+
+class SuperbScores(Counted):
+    """The scores by rule, ready for JSON; `judged` are those by a judge's verdicts, where there are some."""
+
+    judged: NotRequired[Counted]
 
 
 def is_right(label: str, response: str) -> bool:
@@ -63,30 +64,25 @@ def score_superb(
         predictions: with a task of the table, spelt in any of its ways, and a label. Those with the same
             `speaker`, or else `clip`, or else `audio` are resampled together.
         table: tasks and dimensions.
-        verdicts: id → whether the answer is right, for every prediction.
+        verdicts: id → whether the answer is right. Predictions without one count in no score by the judge,
+            whose `n` is smaller then; who judges has to name them.
 
     Raises:
-        InputError: there is nothing to score, a task that the table does not know, no label, or no verdict.
+        InputError: there is nothing to score, a task that the table does not know, or no label; or there are
+            verdicts, but on none of the predictions.
     """
     if not predictions:
         raise InputError("there are no predictions to score")
     tasks = [task_of(item, table) for item in predictions]
     clips = [cluster_of(item) for item in predictions]
-    scored = set(tasks)
-    ruled = _accuracies(check(predictions), tasks, clips, table)
-    missing = [task for task in table.averaged if task not in scored]
-    result = SuperbScores(
-        average=ruled["average"],
-        by_dimension=ruled["by_dimension"],
-        by_task=ruled["by_task"],
-        n=len(predictions),
-        missing=missing,
-    )
+    result = SuperbScores(**_counted(check(predictions), tasks, clips, table))
     if verdicts is not None:
-        if silent := [item.id for item in predictions if item.id not in verdicts]:
-            raise InputError(f"{len(silent)} predictions have no verdict, such as {silent[0]!r}")
-        judged = [verdicts[item.id] for item in predictions]
-        result["judged"] = _accuracies(judged, tasks, clips, table)
+        places = [place for place, item in enumerate(predictions) if item.id in verdicts]
+        if not places:
+            raise InputError(f"none of the {len(predictions)} predictions has a verdict")
+        judged = [verdicts[predictions[place].id] for place in places]
+        own_tasks, own_clips = [tasks[place] for place in places], [clips[place] for place in places]
+        result["judged"] = _counted(judged, own_tasks, own_clips, table)
     return result
 
 
@@ -95,7 +91,7 @@ def check(predictions: Sequence[Prediction]) -> list[bool]:
     return [is_right(_label(item), item.response) for item in predictions]
 
 
-def _accuracies(hits: Sequence[bool], tasks: Sequence[str], clips: Sequence[str], table: Table) -> Accuracies:
+def _counted(hits: Sequence[bool], tasks: Sequence[str], clips: Sequence[str], table: Table) -> Counted:
     def mean(wanted: set[str]) -> Score | None:
         places = [place for place, task in enumerate(tasks) if task in wanted]
         if not places:
@@ -109,6 +105,8 @@ def _accuracies(hits: Sequence[bool], tasks: Sequence[str], clips: Sequence[str]
         "average": mean(set(table.averaged)),
         "by_dimension": {name: score for name, score in by_dimension.items() if score is not None},
         "by_task": {task: score for task, score in by_task.items() if score is not None},
+        "n": len(hits),
+        "missing": [task for task in table.averaged if task not in set(tasks)],
     }
 
 

@@ -34,17 +34,27 @@ _TOLD = ("key", "dataset", "metric", "label", "instruction_id_list", "kwargs", "
 
 
 class SpeechIfeval:
-    """The benchmark; see `Benchmark`."""
+    """The benchmark; see `Benchmark`.
+
+    Args:
+        spoken: False puts each clip's seed transcript (`textual_audio`) in its place, as text: what the LLM
+            makes of the instructions when it need not hear.
+    """
+
+    def __init__(self, spoken: bool = True) -> None:
+        self.spoken = spoken
 
     def questions(self, data: Path) -> Iterator[Question]:
         """All instructions, part by part, in the order of their files.
 
         Args:
-            data: the benchmark's folder with its clips (in `data/audios`, as it comes, or beside).
+            data: the benchmark's folder with its clips (in `data/audios`, as it comes, or beside), which are
+                not needed where it is not spoken.
 
         Raises:
             InputError: there are no instructions, or the first clip is nowhere.
-            RecordError: a line is no instruction, with file and line.
+            RecordError: a line is no instruction, or has no seed transcript that is to be shown; with file
+                and line.
         """
         folder = instructions_folder(data)
         lines = [
@@ -52,7 +62,7 @@ class SpeechIfeval:
             for part, name in zip(PARTS, FILES, strict=True)
             for number, (place, fields) in enumerate(read_instructions(folder / name), start=1)
         ]
-        audio = _audio_folder(folder, data, lines[0][3])
+        audio = _audio_folder(folder, data, lines[0][3]) if self.spoken else None
         return (_question(part, number, place, fields, audio) for part, number, place, fields in lines)
 
     def score(
@@ -111,8 +121,14 @@ class SpeechIfeval:
         return "\n".join(lines)
 
 
-def _question(part: str, number: int, place: str, fields: Fields, audio: Path) -> Question:
-    path = audio / _clip(fields, place)
+def _question(part: str, number: int, place: str, fields: Fields, audio: Path | None) -> Question:
+    clip = Path(_clip(fields, place))
+    heard: dict[str, Any] = {"type": "audio", "audio": None, "text": fields.get("textual_audio")}
+    if audio is not None:
+        clip = audio / clip
+        heard = {"type": "audio", "audio": str(clip)}
+    elif not isinstance(heard["text"], str):
+        raise RecordError(f"{place}: given textual_audio={heard['text']!r}, expected the clip as a text")
     asked = fields["instruction"]
     told = {name: fields[name] for name in _TOLD if fields.get(name) is not None}
     if "label" in told:
@@ -122,10 +138,10 @@ def _question(part: str, number: int, place: str, fields: Fields, audio: Path) -
         [
             {
                 "role": "user",
-                "content": [{"type": "audio", "audio": str(path)}, {"type": "text", "text": asked}],
+                "content": [heard, {"type": "text", "text": asked}],
             }
         ],
-        {"task": part, "instruction": asked, "audio": str(path), "clip": path.name, **told},
+        {"task": part, "instruction": asked, "audio": str(clip), "clip": clip.name, **told},
     )
 
 
