@@ -101,10 +101,59 @@ def nano(share, seed=0, n=80):
     return lines
 
 
+def choices(share, seed=0, n=40):
+    """Items with two options, asked in one order, and with three, asked in two."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for number in range(n):
+        options = ["dog", "cat", "cow"][: 2 + number % 2]
+        for order in range(1 + number % 2):
+            shown = options[order:] + options[:order]
+            said = options[0] if rng.random() < share else options[1]
+            lines.append(
+                {
+                    "id": f"i{number}#{order + 1}",
+                    "task": "sound",
+                    "instruction": f"Which? {shown}",
+                    "label": options[0],
+                    "response": "AB"[shown.index(said)] if said in shown[:2] else said,
+                    "item": f"i{number}",
+                    "options": shown,
+                    "clip": f"clip{number % 30}",
+                    "difficulty": ("easy", "hard")[number // 2 % 2],
+                }
+            )
+    return lines
+
+
+def dominance(share, seed=0, n=30):
+    """Items of two attributes, each under all conditions; wrong answers name the words' value."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "id": f"c{number}/{key}/{condition}",
+            "task": f"attribute/{key}",
+            "instruction": "?",
+            "label": "sad",
+            "words_label": "happy",
+            "condition": condition,
+            "options": ["happy", "sad"],
+            "response": "Sad." if rng.random() < (0.3 if condition == "transcript" else share) else "Happy.",
+            "clip": f"c{number}",
+            "speaker": f"s{number % 20}",
+        }
+        for number in range(n)
+        for key in ("emotion", "mood")
+        for condition in ("audio", "transcript", "conflict", "stated")
+    ]
+
+
 BENCHMARKS = {
     "dynamic-superb": (superb, 0.9, 0.5),
     "asr": (asr, 0.95, 0.6),
     "speech-ifeval": (ifeval, 0.9, 0.5),
     "air-bench-chat": (chat, 8, 5),
     "nano": (nano, 0.9, 0.5),
+    "multiple-choice": (choices, 0.95, 0.4),
+    "text-dominance": (dominance, 0.9, 0.4),
 }

@@ -11,7 +11,7 @@ import re
 import select
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -72,6 +72,7 @@ def _desta2(
         typer.echo(context.get_help())
 
 
+_verb: Callable[..., None]
 for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, features, train):
     app.command()(_verb)
 app.command(cls=BesideVerbs)(evaluate)

@@ -67,8 +67,8 @@ def compare(
     from desta2.evaluate.versus import compare_runs, in_words
 
     options = Options(tasks, names)
-    runs = [read_stored(path, benchmark) for path in (first, second)]
-    found = compare_runs(*runs, options, common=common)
+    one, other = read_stored(first, benchmark), read_stored(second, benchmark)
+    found = compare_runs(one, other, options, common=common)
     result, text = found.to_dict(), in_words(found)
     if report is not None:
         from desta2.evaluate.run_report import write_versus_report

@@ -152,8 +152,9 @@ def multiple_choice(
 
     Example: desta2 score multiple-choice evaluation/predictions.jsonl
     """
-    from desta2.evaluate.multiple_choice.benchmark import MultipleChoice, choice_of, is_right
+    from desta2.evaluate.multiple_choice.benchmark import MultipleChoice
     from desta2.evaluate.multiple_choice.choose import LETTERS
+    from desta2.evaluate.multiple_choice.score import choice_of, is_right
     from desta2.records import write_records
 
     benchmark = MultipleChoice()

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from desta2.evaluate.stats import Interval, cluster_bootstrap, ratio_bootstrap
+from desta2.evaluate.stats import Interval, ratio_bootstrap, with_width
 from desta2.records import Prediction
 
 Kind: TypeAlias = Literal["rate", "error", "mark"]
@@ -23,14 +23,16 @@ HIGHEST_MARK = 10
 
 
 class Entry(NamedTuple):
-    """An item in a row.
+    """A prediction in a row.
 
     Attributes:
-        id: of the prediction; an item may count several times in a row.
+        id: of the prediction, which may count several times in a row.
         value: its score, such as right or wrong, or its number of errors.
         cluster: what is resampled with it, such as the clip or the speaker.
         group: in whose mean it counts; the row's score is the mean over the groups' means.
         size: what the sum of the group's values is divided by, such as the number of words.
+        item: what was asked, where predictions share it, such as an item in another order of its options; ""
+            where each prediction is an item.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Entry(NamedTuple):
     cluster: str
     group: str = ""
     size: float = 1.0
+    item: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,15 @@ class Row:
     def score(self) -> Interval:
         """The row's score with its interval, `n` being items."""
         values, groups, clusters, sizes = self.columns()
-        if self.kind != "mark" and (sizes == 1).all():
-            found = cluster_bootstrap(values, groups, clusters)
-        else:
-            found = ratio_bootstrap(values, sizes, groups, clusters)
+        found = ratio_bootstrap(values, sizes, groups, clusters)
+        if self.kind == "rate" or (self.kind == "error" and (sizes == 1).all()):
+            found = with_width(found, values / sizes, clusters)
         return replace(found, n=self.n)
 
     @property
     def n(self) -> int:
         """The number of items."""
-        return len({entry.id for entry in self.entries})
+        return len({entry.item or entry.id for entry in self.entries})
 
     @property
     def best(self) -> float:
@@ -83,11 +85,6 @@ class Row:
             [entry.cluster for entry in self.entries],
             np.array([entry.size for entry in self.entries], dtype=np.float64),
         )
-
-    def keep(self, ids: Iterable[str]) -> Row:
-        """The row of some items alone, which may be none."""
-        wanted = set(ids)
-        return replace(self, entries=[entry for entry in self.entries if entry.id in wanted])
 
 
 def row_if_any(name: str, level: int, kind: Kind, entries: Sequence[Entry]) -> list[Row]:

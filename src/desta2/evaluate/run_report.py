@@ -7,7 +7,7 @@ intervals, n, instruction, label, response, clip); what only one has stays in `s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,4 +232,4 @@ def _points(value: float, kind: Kind) -> str:
     return in_units(value, kind, signed=True)
 
 
-_FILTERS = {"units": in_units, "interval": _interval, "points": _points}
+_FILTERS: dict[str, Callable[..., str]] = {"units": in_units, "interval": _interval, "points": _points}

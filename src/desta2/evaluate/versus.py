@@ -201,10 +201,10 @@ def _keyed(row: Row) -> Iterable[tuple[Hashable, Any]]:
 def _warnings(first: Stored, second: Stored) -> list[str]:
     found = []
     if first.judges != second.judges:
-        one, other = (
+        judges = [
             ", ".join(map(_judge_name, stored.judges)) or "an unknown judge" for stored in (first, second)
-        )
-        found.append(f"judged by {one} and by {other}: two judges, or two prompts, are two measures")
+        ]
+        found.append(f"judged by {' and by '.join(judges)}: two judges, or two prompts, are two measures")
     for name in ("data", "system_prompt"):
         one, other = first.facts.get(name), second.facts.get(name)
         if first.facts and second.facts and one != other:

@@ -3,7 +3,8 @@
 import pytest
 
 from desta2.errors import InputError
-from desta2.evaluate.multiple_choice.benchmark import MultipleChoice, score_choices
+from desta2.evaluate.multiple_choice.benchmark import MultipleChoice
+from desta2.evaluate.multiple_choice.score import score_choices
 from desta2.records import Prediction
 
 

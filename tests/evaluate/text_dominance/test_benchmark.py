@@ -3,8 +3,9 @@
 import pytest
 
 from desta2.errors import InputError
-from desta2.evaluate.text_dominance.benchmark import TextDominance, score_dominance
+from desta2.evaluate.text_dominance.benchmark import TextDominance
 from desta2.evaluate.text_dominance.items import CONDITIONS
+from desta2.evaluate.text_dominance.score import score_dominance
 from desta2.records import Prediction
 
 

@@ -75,7 +75,14 @@ def score_superb(
         raise InputError("there are no predictions to score")
     tasks = [task_of(item, table) for item in predictions]
     clips = [cluster_of(item) for item in predictions]
-    result = SuperbScores(**_counted(check(predictions), tasks, clips, table))
+    by_rule = _counted(check(predictions), tasks, clips, table)
+    result: SuperbScores = {
+        "average": by_rule["average"],
+        "by_dimension": by_rule["by_dimension"],
+        "by_task": by_rule["by_task"],
+        "n": by_rule["n"],
+        "missing": by_rule["missing"],
+    }
     if verdicts is not None:
         places = [place for place, item in enumerate(predictions) if item.id in verdicts]
         if not places:
