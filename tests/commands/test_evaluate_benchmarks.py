@@ -1,6 +1,7 @@
 """The verbs evaluate and score for benchmarks with data of their own, on a tiny model and a real server."""
 
 import json
+from pathlib import Path
 
 import pytest
 from loopback_judge import judging
@@ -201,6 +202,11 @@ def test_multiple_choice(tmp_path, result, mistake):
     assert found["scores"]["by"]["category"].keys() == {"a", "b"}
     shown = [body["messages"][0]["content"][1]["text"] for body in server.bodies]
     assert len(set(shown)) >= 3 and all(text.startswith("Who?\n(A) ") for text in shown)
+    assert (tmp_path / "out" / "report.html").read_text().count("<audio") == 4, "the wrong answers"
+    report = result("evaluate", "report", tmp_path / "out", "-o", tmp_path / "again.html")["report"]
+    assert Path(report).read_text().count("<audio") == 4, "also those in orders that the verb is not told of"
+    compared = result("evaluate", "compare", tmp_path / "out", tmp_path / "out")
+    assert (compared["rows"][0]["name"], compared["rows"][0]["n"]) == ("accuracy", 2)
     predictions = tmp_path / "out" / "predictions.jsonl"
     again = result("score", "multiple-choice", predictions, "--items", tmp_path / "items.jsonl")
     assert again == found["scores"]
@@ -228,6 +234,9 @@ def test_text_dominance(tmp_path, model_folder, result, mistake):
     assert found["scores"]["by_attribute"].keys() == {"gender"}
     predictions = tmp_path / "out" / "predictions.jsonl"
     assert result("score", "text-dominance", predictions) == found["scores"]
+    compared = result("evaluate", "compare", tmp_path / "out", tmp_path / "out")
+    assert compared["rows"][0]["first"] == found["scores"]["accuracy"]["audio"]
+    assert "accuracy with the transcript alone" in Path(found["report"]).read_text()
     with LoopbackLLM(lambda body, number: chat("male")) as server:
         line = mistake(*argv, "-m", server.url, "-o", tmp_path / "by-url")
     assert "which only a desta2 model in this process can do" in line

@@ -9,21 +9,20 @@ that reads through the data until all are found, and not at all where the data a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from desta2.errors import InputError
 from desta2.evaluate.benchmarks import Options, open_benchmark
-from desta2.evaluate.rows import Entry, Row, leaves
+from desta2.evaluate.rows import Entry, Row, item_of, leaves
 from desta2.evaluate.runner import is_hub
 from desta2.evaluate.stored import NANO, Stored
 from desta2.records import Clip, read_records, resolve_audio
 
 logger = logging.getLogger(__name__)
 Source: TypeAlias = Any  # what `load_audio` reads, or an array at the model's rate
-Badness: TypeAlias = Callable[[Row, Entry], float]
 
 
 def worst(rows: Sequence[Row], count: int) -> list[tuple[Row, Entry]]:
@@ -108,9 +107,14 @@ def _clips(stored: Stored, wanted: set[str], options: Options) -> Iterator[tuple
     elif is_hub(Path(data)):
         logger.info("clips on a hub are not fetched again for the report: %s", data)
     else:
+        # By item: in how many orders each was asked is not known here, and all have the same clips.
+        ids: dict[str, list[str]] = {}
+        for item in stored.predictions:
+            if item.id in wanted:
+                ids.setdefault(item_of(item), []).append(item.id)
         for question in open_benchmark(stored.benchmark, options).questions(Path(data)):
-            if question.id in wanted:
-                yield question.id, _sources(question.messages)
+            for key in ids.get(str(question.fields.get("item") or question.id), ()):
+                yield key, _sources(question.messages)
 
 
 def _sources(messages: Sequence[Mapping[str, Any]]) -> list[Source]:

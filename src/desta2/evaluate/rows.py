@@ -109,6 +109,11 @@ def cluster_of(item: Prediction) -> str:
     return str(extra.get("speaker") or extra.get("clip") or item.audio or item.id)
 
 
+def item_of(item: Prediction) -> str:
+    """What a prediction answers: its `item`, where several predictions do, or else its id."""
+    return str((item.model_extra or {}).get("item") or item.id)
+
+
 def in_units(value: float, kind: Kind, *, signed: bool = False) -> str:
     """A score for people: in per cent, or as a mark; with `signed` a difference, in points."""
     sign = "+" if signed else ""

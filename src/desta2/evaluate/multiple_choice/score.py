@@ -14,7 +14,7 @@ from typing import NotRequired, TypedDict
 
 from desta2.errors import InputError
 from desta2.evaluate.multiple_choice.choose import Choice, choose
-from desta2.evaluate.rows import cluster_of
+from desta2.evaluate.rows import cluster_of, item_of
 from desta2.evaluate.stats import Score, cluster_bootstrap
 from desta2.records import Prediction
 
@@ -56,7 +56,7 @@ class Asked:
     @property
     def key(self) -> str:
         """What the answers have in common."""
-        return _item_of(self.answers[0])
+        return item_of(self.answers[0])
 
     @property
     def clip(self) -> str:
@@ -136,7 +136,7 @@ def items_of(predictions: Sequence[Prediction]) -> list[Asked]:
     """The items with their answers; InputError where a prediction does not carry its options."""
     by_item: defaultdict[str, list[Prediction]] = defaultdict(list)
     for item in predictions:
-        by_item[_item_of(item)].append(item)
+        by_item[item_of(item)].append(item)
     return [Asked(answers, [choice_of(item) for item in answers]) for answers in by_item.values()]
 
 
@@ -144,10 +144,6 @@ def groups_of(asked: Sequence[Asked]) -> dict[str, list[str]]:
     """The fields of `GROUPS` that items have, and the values of each that occur."""
     found = {group: [value for one in asked if (value := one.value(group))] for group in GROUPS}
     return {group: list(dict.fromkeys(values)) for group, values in found.items() if values}
-
-
-def _item_of(item: Prediction) -> str:
-    return str((item.model_extra or {}).get("item") or item.id)
 
 
 def _accuracy(asked: Sequence[Asked]) -> Score:
