@@ -34,8 +34,9 @@ $(OLDEST)/.installed: $(INSTALLED)
 	  install 'transformers==$(OLDEST_TRANSFORMERS)'
 	@touch $@
 
+# Tests of one file stay in one process: those of the demo share its run.
 e2e: install
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 demo: install
 	$(BIN)/desta2 demo -o demo-run

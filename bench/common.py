@@ -29,3 +29,11 @@ def speech(count: int, seconds: float) -> list[Any]:
 
     names = [CLIPS[i % len(CLIPS)] for i in range(count)]
     return [np.resize(load_audio(EXAMPLES / name), int(seconds * RATE)) for name in names]
+
+
+def cell(case: dict[str, Any], name: str, form: str) -> str:
+    """A figure of a case for a table, with its verdict where something was wanted; "–" if not measured."""
+    if name not in case:
+        return "–"
+    verdict = {True: " (as wanted)", False: " (missed)", None: ""}[case["met"].get(name)]
+    return format(case[name], form) + verdict

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import PUBLISHED_PASS, alone, speech
+from common import PUBLISHED_PASS, alone, cell, speech
 from machine import described, peak_gb
 
 # Seconds and peak GB of the published `chat`.
@@ -209,22 +209,15 @@ def table(result: dict[str, Any]) -> str:
         cells = (
             f"{case['size']}, {case['batch']}",
             f"{seconds['chat']:.2f}",
-            _cell(case, "published_here", ".2f"),
-            _cell(case, "times_as_fast", ".2f"),
+            cell(case, "published_here", ".2f"),
+            cell(case, "times_as_fast", ".2f"),
             f"{parts} = {case['floors']:.2f}",
-            _cell(case, "of_floors", ".3f"),
+            cell(case, "of_floors", ".3f"),
             f"{case['peak_gb']:.2f} ({case['imports_gb']:.2f} imports, {case['parameters_gb']:.2f} weights)",
-            _cell(case, "of_published_memory", ".0%"),
+            cell(case, "of_published_memory", ".0%"),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _cell(case: dict[str, Any], name: str, form: str) -> str:
-    if name not in case:
-        return "–"
-    verdict = {True: " (as wanted)", False: " (missed)", None: ""}[case["met"].get(name)]
-    return format(case[name], form) + verdict
 
 
 if __name__ == "__main__":

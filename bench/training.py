@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import PUBLISHED_PASS
+from common import PUBLISHED_PASS, cell
 from machine import described
 
 # Seconds and peak GB of the published training step.
@@ -147,23 +147,16 @@ def _row(case: dict[str, Any]) -> str:
         f"{case['size']}{half}, {'cached' if case['cached'] else 'first'}, {case['frames']}, {case['batch']}",
         f"{seconds['step']:.2f}",
         " + ".join(f"{seconds.get(part, 0):.2f}" for part in PARTS),
-        _cell(case, "published_here", ".2f"),
-        _cell(case, "times_as_fast", ".2f"),
+        cell(case, "published_here", ".2f"),
+        cell(case, "times_as_fast", ".2f"),
         f"{seconds['floor']:.2f}",
         f"{case['of_floor']:.2f}",
         f"{case['peak_gb']:.2f} ({case['imports_gb']:.2f} imports)",
-        _cell(case, "of_published_memory", ".0%"),
+        cell(case, "of_published_memory", ".0%"),
         f"{case['samples_per_s']:.2f}",
-        _cell(case, "utilisation", ".0%"),
+        cell(case, "utilisation", ".0%"),
     )
     return "| " + " | ".join(cells) + " |"
-
-
-def _cell(case: dict[str, Any], name: str, form: str) -> str:
-    if name not in case:
-        return "–"
-    verdict = {True: " (as wanted)", False: " (missed)", None: ""}[case["met"].get(name)]
-    return format(case[name], form) + verdict
 
 
 if __name__ == "__main__":

@@ -166,7 +166,8 @@ def test_gradients_pass_through_the_llm_but_no_weight_gets_one(model):
         counts = counter.get_flop_counts()["Global"]
         return sum(count for kind, count in counts.items() if "scaled_dot_product" not in str(kind))
 
-    assert products(backward) == products(forward) > 0, "twice as many if weights had gradients"
+    # Not quite equal: before transformers 5.23 the angles of the positions are a product, too.
+    assert products(backward) == pytest.approx(products(forward), rel=0.01), "twice as many for weights"
     assert embeds.grad.abs().sum() > 0
 
 

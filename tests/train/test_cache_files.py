@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -26,6 +27,15 @@ def test_entries_of_all_writers_are_read_once(tmp_path):
     [entry] = follower.news()
     assert bytes(read_block(tmp_path, entry)) == b"f"
     assert bytes_in(tmp_path) == sum(file.stat().st_size for file in tmp_path.iterdir())
+
+
+def test_a_copy_for_another_process_has_files_of_its_own(tmp_path):
+    appender = Appender(tmp_path)
+    [one] = appender.add([b"abc"], [{"key": "a"}])
+    [two] = pickle.loads(pickle.dumps(appender)).add([b"de"], [{"key": "b"}])
+    assert one["file"] != two["file"]
+    assert two["at"] == 0
+    assert {entry["key"] for entry in Follower(tmp_path).news()} == {"a", "b"}
 
 
 def test_a_torn_last_line_waits(tmp_path):

@@ -50,8 +50,7 @@ def train(
     from desta2.train.trainer import train  # only now: it takes seconds to import
 
     folder = train(checked)
-    if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
-        emit({"model": str(folder)}, as_json, f"{folder}: trained adapter")
+    emit({"model": str(folder)}, as_json, f"{folder}: trained adapter")
 
 
 def _launched_devices() -> int:

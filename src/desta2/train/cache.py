@@ -87,16 +87,13 @@ class TapCache:
         self._follower = Follower(self._folder)
         self._entries: dict[str, dict[str, Any]] = {}
         self._keys = keys
-        self._appender: tuple[int, Appender] | None = None
+        self._appender = Appender(self._folder)
         self._refresh()
 
     @property
     def full(self) -> bool:
         """Whether this process gave up keeping more."""
         return self._full
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_appender": None}
 
     def __contains__(self, key: str) -> bool:
         return self._entry(key) is not None
@@ -131,7 +128,8 @@ class TapCache:
             entries.append(entry | {"stamp": stamps[key]})
         blocks = [b"".join(_bytes(window) for window in taps.windows) for taps in new.values()]
         try:
-            for entry in self._own_files().add(blocks, entries):
+            self._describe()
+            for entry in self._appender.add(blocks, entries):
                 self._note(entry)
         except OSError as error:
             self._stop(f"the disk refuses ({error.strerror})")
@@ -145,17 +143,14 @@ class TapCache:
         ]
         return Taps(windows, taps.frames)
 
-    def _own_files(self) -> Appender:
-        """Files of this process: one that was forked from a writer gets its own."""
-        if self._appender is None or self._appender[0] != os.getpid():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            note = self._folder / "about.json"
-            if not note.exists():
-                temporary = note.with_name(f"about.{os.getpid()}.tmp")
-                temporary.write_text(self._about)
-                temporary.replace(note)
-            self._appender = os.getpid(), Appender(self._folder)
-        return self._appender[1]
+    def _describe(self) -> None:
+        """Say in the folder what its taps are."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        note = self._folder / "about.json"
+        if not note.exists():
+            temporary = note.with_name(f"about.{os.getpid()}.tmp")
+            temporary.write_text(self._about)
+            temporary.replace(note)
 
     def _is_full(self, new: dict[str, Taps]) -> bool:
         size = sum(window.numel() * 2 for taps in new.values() for window in taps.windows)

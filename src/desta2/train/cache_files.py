@@ -20,13 +20,19 @@ _INDEX, _NUMBERS = ".index.jsonl", ".bin"
 
 
 class Appender:
-    """This process's own files in a folder; made at the first entry."""
+    """This process's own files in a folder; made at the first entry.
+
+    A process that is forked from a writer, or gets one as a pickle, has files of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._name = f"{os.getpid()}-{secrets.token_hex(6)}"
-        self._opened: tuple[int, int] | None = None
+        self._name = ""
+        self._opened: tuple[int, int, int] | None = None  # by which process, and its two files
         self._end = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
 
     def add(self, blocks: Sequence[bytes], entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Write blocks, and then one entry for each, with `file`, `at` and `size` in bytes put in.
@@ -46,14 +52,16 @@ class Appender:
         return placed
 
     def _files(self) -> tuple[int, int]:
-        if self._opened is None:
+        if self._opened is None or self._opened[0] != os.getpid():
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._name = f"{os.getpid()}-{secrets.token_hex(6)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             names = (self._folder / f"{self._name}{suffix}" for suffix in (_NUMBERS, _INDEX))
             data, index = (os.open(name, flags, 0o666) for name in names)
-            self._opened = data, index
-        self._end = os.fstat(self._opened[0]).st_size  # after a write that failed half-way, too
-        return self._opened
+            self._opened = os.getpid(), data, index
+        _, data, index = self._opened
+        self._end = os.fstat(data).st_size  # after a write that failed half-way, too
+        return data, index
 
 
 class Follower:

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 
 from desta2.errors import ConfigError
+from desta2.model.checkpoint import was_quantised
 from desta2.model.modeling import Desta2Model
 
 _PATIENCE = timedelta(hours=12)  # others wait while the first process encodes; torch's limit is minutes
@@ -52,7 +53,7 @@ def place(model: Desta2Model, device: torch.device, *, whole: bool) -> None:
     A model that is to be sharded may not fit whole, and its Whisper hears clips before that. A quantised LLM
     is where it was loaded, and so are the others with it.
     """
-    if getattr(model.llm, "hf_quantizer", None) is None:
+    if not was_quantised(model.llm):
         torch.nn.Module.to(model if whole else model.whisper, device)
 
 

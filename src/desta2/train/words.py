@@ -47,11 +47,8 @@ class WordStore:
         self._follower = Follower(self._folder)
         self._texts: dict[str, list[str]] = {}
         self._keys = keys
-        self._appender: Appender | None = None
+        self._appender = Appender(self._folder)
         self._refresh()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_appender": None}
 
     def get(self, key: str) -> list[str] | None:
         """The texts of a clip's windows; None where nobody wrote them."""
@@ -63,7 +60,6 @@ class WordStore:
         """Keep the texts of clips by key; `stamps` as in `TapCache.put`."""
         if not texts:
             return
-        self._appender = self._appender or Appender(self._folder)
         entries = [{"key": key, "stamp": stamps[key], "texts": list(own)} for key, own in texts.items()]
         for entry in self._appender.add([b""] * len(entries), entries):
             self._note(entry)
