@@ -129,6 +129,33 @@ def test_dynamic_superb_is_judged_beside_the_rule(tmp_path, result, cli):
     assert without == {key: found[key] for key in ("average", "by_dimension", "by_task", "n", "missing")}
 
 
+def test_transcripts_are_judged_beside_the_rule(tmp_path, result, cli):
+    said = {"a": "I heard one two in it", "b": "one", "c": "?"}
+    fields = {"task": "asr", "instruction": "What is said?", "label": "one two"}
+    file = write_lines(tmp_path / "own.jsonl", [{"id": i, **fields, "response": r} for i, r in said.items()])
+
+    def judge(prompt):
+        if "I heard" in prompt:
+            return "<transcript>one two</transcript>"
+        return "<transcript>one</transcript>" if "\none\n" in prompt else "?"
+
+    with judging(judge) as server:
+        argv = ("score", "asr", file, "--judge", server.url)
+        found = result(*argv, "--items", tmp_path / "items.jsonl")
+        asked = len(server.bodies)
+        code, out, _ = cli(*argv)
+        assert (code, len(server.bodies), asked) == (0, 5, 5)  # "c" three times
+    assert (found["wer"]["value"], found["n"]) == ((4 + 1 + 2) / 6, 3)
+    assert (found["judged"]["wer"]["value"], found["judged"]["n"]) == (1 / 4, 2)
+    assert [item["id"] for item in found["unjudged"]["verdicts"]] == ["c"]
+    items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert [(i["transcript"], i["judged"]) for i in items] == [
+        ("I heard one two in it", "one two"), ("one", "one"), ("?", None)
+    ]  # fmt: skip
+    assert "in the transcripts by the judge, who gave 2:" in out.splitlines()
+    assert result("score", "asr", file) == {key: found[key] for key in ("wer", "cer", "mean_wer", "n")}
+
+
 def test_a_judge_of_labels_without_any_verdict_ends_the_run(tmp_path, cli):
     line = {"id": "a", "task": "SarcasmDetection_Mustard", "instruction": "?", "label": "yes"}
     file = write_lines(tmp_path / "own.jsonl", [line | {"response": "yes"}])

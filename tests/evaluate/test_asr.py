@@ -12,6 +12,7 @@ from superb import wav
 
 from desta2.errors import InputError
 from desta2.evaluate.asr import INSTRUCTION, Asr, extract_transcript, normalise_transcript, score_asr
+from desta2.evaluate.judging.transcripts import is_taken_from
 from desta2.records import Prediction
 
 # DESTA2_SHARED names the folder where a checkout lies elsewhere.
@@ -95,10 +96,10 @@ def test_rates():
 def test_a_judges_transcripts():
     predictions = [item(1, "one two", "I think that I heard one two in it")]
     assert score_asr(predictions)["wer"]["value"] > 1
-    assert score_asr(predictions, {"1": "one two"})["wer"]["value"] == 0
-    with pytest.raises(
-        InputError, match="'1' has no transcript by the judge; expected one for every prediction"
-    ):
+    found = score_asr([*predictions, item(2, "one", "two")], {"1": "one two"})
+    assert (found["judged"]["wer"]["value"], found["judged"]["n"], found["n"]) == (0, 1, 2)
+    assert found["wer"]["value"] > 1
+    with pytest.raises(InputError, match="none of the 1 predictions has a transcript by the judge"):
         score_asr(predictions, {})
 
 
@@ -162,6 +163,7 @@ def test_published_word_error_rates_item_by_item(part, equal):
     ours = [rate(row, extract_transcript(row["response"])) == pytest.approx(row["correct"]) for row in rows]
     assert (sum(ours), len(ours)) == (equal, 200)
     if equal == 200:
+        assert all(is_taken_from(row["eval_response"], row["response"]) for row in rows)
         judged = [rate(row, row["eval_response"]) for row in rows]
         assert judged == pytest.approx([row["correct"] for row in rows])
         found = score_asr([item(i, row["label"], row["response"]) for i, row in enumerate(rows)])

@@ -165,7 +165,10 @@ def test_rows_of_several_orders_and_conditions():
     benchmark = open_benchmark("text-dominance")
     items = predictions(dominance(0.7))
     scores, rows = benchmark.score(items), {row.name: row for row in benchmark.rows(items)}
-    assert len(rows) == 18
+    assert len(rows) == 21
+    gain = rows["the voice adds, in points"].score()
+    assert (gain.value, gain.n) == (pytest.approx(scores["audio_adds"]["difference"]), 60)
+    assert rows["mood, the voice adds"].kind == "gain"
     close(rows["accuracy with voice and transcript"], scores["accuracy"]["audio"])
     close(rows["accuracy with the transcript alone"], scores["accuracy"]["transcript"])
     for name, condition in (("words", "conflict"), ("labels", "stated")):
@@ -180,6 +183,18 @@ def test_rows_of_several_orders_and_conditions():
     close(rows["mood, voice against labels"], mood["follows"]["stated"]["voice"])
     with pytest.raises(InputError, match="'0' is no prediction of: desta2 evaluate text-dominance"):
         benchmark.rows(predictions(chat(6)[:1]))
+
+
+def test_what_the_voice_adds_is_compared(stored):
+    runs = [stored("a.jsonl", dominance(0.9), "text-dominance")]
+    runs.append(stored("b.jsonl", dominance(0.4, seed=1), "text-dominance"))
+    benchmark = open_benchmark("text-dominance")
+    adds = [benchmark.score(run.predictions)["audio_adds"]["difference"] for run in runs]
+    rows = {row.name: row for row in compare_runs(*runs).rows}
+    ours = rows["the voice adds, in points"]
+    assert ours.comparison.difference == pytest.approx(adds[0] - adds[1])
+    assert (ours.better, ours.level) == ("first", 0)
+    assert in_words(compare_runs(*runs)).count("the voice adds") == 3
 
 
 def test_marks_average_over_categories():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,11 +88,7 @@ def dynamic_superb(
         ) as opened:
             found = judge_labels(opened, predictions, judge_template)
         if not found.by_id:
-            first = found.unjudged[0]
-            raise RunError(
-                f"the judge gave no verdict on any of {len(predictions)} answers; the first, "
-                f"{first['id']}: {first['reason']}: {first['answer'][:80]!r}"
-            )
+            raise RunError(_no_verdict(len(predictions), found.unjudged[0]))
         scores = benchmark.score(predictions, found.by_id)
         text = "\n".join([benchmark.in_words(scores), *unjudged_in_words(found.unjudged)])
         scores |= how_judged(found.facts, found.unjudged)
@@ -112,25 +108,58 @@ def asr(
         Path | None,
         typer.Option(help="Write each prediction with the 'transcript' found in it, in order, to this file."),
     ] = None,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_template: JudgeTemplate = None,
+    judge_answers: JudgeAnswers = None,
+    judge_concurrency: JudgeConcurrency = 32,
+    judge_timeout: JudgeTimeout = 300.0,
+    judge_max_tokens: JudgeTokens = 1024,
+    judge_attempts: JudgeAttempts = 3,
+    judge_key_env: JudgeKey = "DESTA2_API_KEY",
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
     """Word and character error rates of transcripts, which are taken out of the answers by rules. Offline.
 
-    A prediction has id, task, instruction, response, and what was said as its label.
+    With --judge, an LLM takes them out besides. A prediction has id, task, instruction, response, and what
+    was said as its label.
 
     Example: desta2 score asr evaluation/predictions.jsonl
     """
+    from desta2.errors import RunError
     from desta2.evaluate.asr import Asr, extract_transcript
+    from desta2.evaluate.judging.judge import unjudged_in_words
+    from desta2.evaluate.judging.transcripts import judge_transcripts
     from desta2.records import write_records
 
     benchmark = Asr()
     predictions = _read(files)
-    scores = benchmark.score(predictions)
+    scores = benchmark.score(predictions)  # what is wrong with them shows before a judge is asked
+    text = benchmark.in_words(scores)
+    rows = [{**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions]
+    if judge is not None:
+        with judge_of(
+            judge,
+            judge_model,
+            judge_answers,
+            files,
+            concurrency=judge_concurrency,
+            timeout=judge_timeout,
+            max_tokens=judge_max_tokens,
+            attempts=judge_attempts,
+            key_env=judge_key_env,
+        ) as opened:
+            found = judge_transcripts(opened, predictions, judge_template)
+        if not found.by_id:
+            raise RunError(_no_verdict(len(predictions), found.unjudged[0]))
+        scores = benchmark.score(predictions, found.by_id)
+        text = "\n".join([benchmark.in_words(scores), *unjudged_in_words(found.unjudged)])
+        scores |= how_judged(found.facts, found.unjudged)
+        rows = [{**row, "judged": found.by_id.get(row["id"])} for row in rows]
     if items is not None:
-        found = ({**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions)
-        write_records(items, found)
-    emit(scores, as_json, benchmark.in_words(scores))
+        write_records(items, rows)
+    emit(scores, as_json, text)
 
 
 def multiple_choice(
@@ -195,6 +224,13 @@ def text_dominance(
     benchmark = TextDominance()
     scores = benchmark.score(_read(files))
     emit(scores, as_json, benchmark.in_words(scores))
+
+
+def _no_verdict(count: int, first: Mapping[str, str]) -> str:
+    return (
+        f"the judge gave no verdict on any of {count} answers; the first, {first['id']}: {first['reason']}: "
+        f"{first['answer'][:80]!r}"
+    )
 
 
 def _read(files: list[Path]) -> list[Prediction]:

@@ -18,7 +18,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from desta2.errors import InputError
 from desta2.evaluate.clips import audio_of, clips_file
@@ -45,7 +45,7 @@ _NAMES = {
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("<<", ">>"), ("'", "'"))
 
 
-class AsrScores(TypedDict):
+class Rates(TypedDict):
     """Error rates, ready for JSON.
 
     `wer` is all word errors ÷ all words, `cer` the same of characters without spaces, `mean_wer` the mean of
@@ -56,6 +56,12 @@ class AsrScores(TypedDict):
     cer: Score
     mean_wer: Score
     n: int
+
+
+class AsrScores(Rates):
+    """The rates by rule; `judged` are those of a judge's transcripts, where there are some."""
+
+    judged: NotRequired[Rates]
 
 
 def normalise_transcript(text: str) -> str:
@@ -116,32 +122,41 @@ def score_asr(predictions: Sequence[Prediction], extracted: Mapping[str, str] | 
 
     Args:
         predictions: their labels are what was said.
-        extracted: id → the transcript in the answer, by a judge; None lets the rules find it.
+        extracted: id → the transcript in the answer, by a judge, which is scored beside that by rule.
+            Predictions without one count in no rate by the judge, whose `n` is smaller then; who judges has
+            to name them.
 
     Raises:
-        InputError: there is nothing to score, a label has no words, or a judge's transcript is missing.
+        InputError: there is nothing to score, a label has no words, or there are transcripts by a judge, but
+            of none of the predictions.
     """
-    rows = asr_rows(predictions, extracted)
-    if not rows:
+    if not predictions:
         raise InputError("there are no predictions to score")
+    result: AsrScores = {**_rates(asr_rows(predictions), len(predictions))}
+    if extracted is not None:
+        judged = [item for item in predictions if item.id in extracted]
+        if not judged:
+            raise InputError(f"none of the {len(predictions)} predictions has a transcript by the judge")
+        result["judged"] = _rates(_rows(judged, [extracted[item.id] for item in judged]), len(judged))
+    return result
+
+
+def _rates(rows: Sequence[Row], n: int) -> Rates:
     wer, cer, mean_wer = (row.score().to_dict() for row in rows)
-    return {"wer": wer, "cer": cer, "mean_wer": mean_wer, "n": len(predictions)}
+    return {"wer": wer, "cer": cer, "mean_wer": mean_wer, "n": n}
 
 
-def asr_rows(predictions: Sequence[Prediction], extracted: Mapping[str, str] | None = None) -> list[Row]:
-    """The three error rates item by item; see `score_asr`.
+def asr_rows(predictions: Sequence[Prediction]) -> list[Row]:
+    """The three error rates by rule, item by item; InputError where a label has no words."""
+    return _rows(predictions, [extract_transcript(item.response) for item in predictions])
 
-    Raises:
-        InputError: a label has no words, or a judge's transcript is missing.
-    """
+
+def _rows(predictions: Sequence[Prediction], transcripts: Sequence[str]) -> list[Row]:
     words, characters, rates = [], [], []
-    for item in predictions:
+    for item, said in zip(predictions, transcripts, strict=True):
         reference = normalise_transcript(item.label or "")
         if not reference:
             raise InputError(f"{item.id!r} has the label {item.label!r}, expected the words that were said")
-        if extracted is not None and item.id not in extracted:
-            raise InputError(f"{item.id!r} has no transcript by the judge; expected one for every prediction")
-        said = extract_transcript(item.response) if extracted is None else extracted[item.id]
         (wrong_words, of_words), (wrong_signs, of_signs) = _errors(reference, normalise_transcript(said))
         cluster = cluster_of(item)
         words.append(Entry(item.id, wrong_words, cluster, size=of_words))
@@ -191,7 +206,11 @@ class Asr:
 
     def in_words(self, scores: Mapping[str, Any]) -> str:
         """A line for each rate."""
-        return "\n".join(score_line(name, scores[key]) for key, name in _NAMES.items())
+        lines = [score_line(name, scores[key]) for key, name in _NAMES.items()]
+        if judged := scores.get("judged"):
+            lines.append(f"in the transcripts by the judge, who gave {judged['n']}:")
+            lines += [score_line(name, judged[key]) for key, name in _NAMES.items()]
+        return "\n".join(lines)
 
 
 def _question(clip: Clip, manifest: Path) -> Question:

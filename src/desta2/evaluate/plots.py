@@ -55,7 +55,8 @@ def bar_plot(
         axes.hlines(heights, low, high, colors=_INK, linewidth=1)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.45, -0.55)  # first row on top
-    axes.set_xlim(0, limit)
+    lowest = min(scale * score["low"] for row in rows.values() for score in row.values())
+    axes.set_xlim(min(0.0, lowest), limit)
     axes.set_xlabel(unit)
     axes.grid(axis="x", color=LINE, linewidth=0.6)
     axes.tick_params(axis="y", length=0)

@@ -17,8 +17,9 @@ import numpy as np
 from desta2.evaluate.stats import Interval, ratio_bootstrap, with_width
 from desta2.records import Prediction
 
-Kind: TypeAlias = Literal["rate", "error", "mark"]
-"""Shares of right answers; error rates, of which less is better; marks up to `HIGHEST_MARK`."""
+Kind: TypeAlias = Literal["rate", "error", "mark", "gain"]
+"""Shares of right answers; error rates, of which less is better; marks up to `HIGHEST_MARK`; differences of
+two conditions of one system, such as what the voice adds, in points."""
 HIGHEST_MARK = 10
 
 
@@ -74,8 +75,8 @@ class Row:
 
     @property
     def best(self) -> float:
-        """The best value that an item can have."""
-        return {"rate": 1.0, "error": 0.0, "mark": float(HIGHEST_MARK)}[self.kind]
+        """The best value that an item can have; of gains 0, since an item only shows badly by a loss."""
+        return {"rate": 1.0, "error": 0.0, "mark": float(HIGHEST_MARK), "gain": 0.0}[self.kind]
 
     def columns(self) -> tuple[np.ndarray, list[str], list[str], np.ndarray]:
         """Values, groups, clusters and sizes of the entries: (entries,) each."""
@@ -115,7 +116,8 @@ def item_of(item: Prediction) -> str:
 
 
 def in_units(value: float, kind: Kind, *, signed: bool = False) -> str:
-    """A score for people: in per cent, or as a mark; with `signed` a difference, in points."""
+    """A score for people: in per cent, or as a mark; gains and, with `signed`, differences in points."""
+    signed = signed or kind == "gain"
     sign = "+" if signed else ""
     number = f"{value if kind == 'mark' else 100 * value:{sign}.2f}"
     number = re.sub(r"^[+-](0\.00)$", r"\1", number)

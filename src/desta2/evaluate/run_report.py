@@ -196,6 +196,7 @@ _AXES: dict[Kind, tuple[float, str, float | None]] = {
     "rate": (100.0, "%", 100.0),
     "error": (100.0, "% (less is better)", None),
     "mark": (1.0, f"mark, of {HIGHEST_MARK}", float(HIGHEST_MARK)),
+    "gain": (100.0, "points", None),
 }
 
 

@@ -51,9 +51,9 @@ def open_judge(
     """Open a judge.
 
     Args:
-        judge: URL, or a folder, hub id or "nano" for a model in this process. model: by URL: the name to ask
-        for, where the server has several. The id of a judge whose server has no
-            list of models is this name, or else the URL.
+        judge: URL, or a folder, hub id or "nano" for a model in this process.
+        model: by URL: the name to ask for, where the server has several. The id of a judge whose server has
+            no list of models is this name, or else the URL.
         concurrency: by URL: requests in flight.
         timeout: by URL: seconds for one attempt.
         retries: by URL: further attempts where the server gives no answer.
