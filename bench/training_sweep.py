@@ -66,7 +66,8 @@ def plot(points: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(PANELS), figsize=(4 * len(PANELS), 3.6), sharey=True)
+    figure, grid = pyplot.subplots(2, 3, figsize=(9, 5.6), sharey=True)
+    *axes, last = grid.flat
     for axis, label in zip(axes, PANELS, strict=True):
         own = [point for point in points if point["panel"] == label]
         for frames, style in (("all", "o-"), ("speech", "s-")):
@@ -75,8 +76,10 @@ def plot(points: list[dict[str, Any]], path: Path) -> None:
             axis.plot(values, [point["step"] for point in found], style, label=f"step, frames: {frames}")
         axis.plot(values, [point["floor"] for point in found], "k--", label="LLM alone (floor)")
         axis.set(xlabel=label, ylim=(0, None))
-    axes[0].set_ylabel("seconds")
-    axes[0].legend(fontsize="small")
+    for axis in grid[:, 0]:
+        axis.set_ylabel("seconds")
+    last.axis("off")
+    last.legend(*axes[0].get_legend_handles_labels(), loc="center", frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
