@@ -132,13 +132,20 @@ def score_asr(predictions: Sequence[Prediction], extracted: Mapping[str, str] | 
     """
     if not predictions:
         raise InputError("there are no predictions to score")
-    result: AsrScores = {**_rates(asr_rows(predictions), len(predictions))}
-    if extracted is not None:
-        judged = [item for item in predictions if item.id in extracted]
-        if not judged:
-            raise InputError(f"none of the {len(predictions)} predictions has a transcript by the judge")
-        result["judged"] = _rates(_rows(judged, [extracted[item.id] for item in judged]), len(judged))
-    return result
+    rates = _rates(asr_rows(predictions), len(predictions))
+    by_rule: AsrScores = {
+        "wer": rates["wer"],
+        "cer": rates["cer"],
+        "mean_wer": rates["mean_wer"],
+        "n": rates["n"],
+    }
+    if extracted is None:
+        return by_rule
+    judged = [item for item in predictions if item.id in extracted]
+    if not judged:
+        raise InputError(f"none of the {len(predictions)} predictions has a transcript by the judge")
+    transcripts = [extracted[item.id] for item in judged]
+    return {**by_rule, "judged": _rates(_rows(judged, transcripts), len(judged))}
 
 
 def _rates(rows: Sequence[Row], n: int) -> Rates:
