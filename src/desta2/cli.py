@@ -11,7 +11,7 @@ import re
 import select
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -21,6 +21,7 @@ from desta2.commands import DEBUG, Debug, Verbose, setup_logging
 from desta2.commands.augment import augment
 from desta2.commands.build import build
 from desta2.commands.check import check
+from desta2.commands.compare import BesideVerbs
 from desta2.commands.convert import convert
 from desta2.commands.corpus import corpus
 from desta2.commands.data import annotate, seed
@@ -71,21 +72,11 @@ def _desta2(
         typer.echo(context.get_help())
 
 
-for _verb in (
-    demo,
-    corpus,
-    augment,
-    annotate,
-    seed,
-    respond,
-    check,
-    build,
-    features,
-    train,
-    evaluate,
-    chat,
-    convert,
-):
+_verb: Callable[..., None]
+for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, features, train):
+    app.command()(_verb)
+app.command(cls=BesideVerbs)(evaluate)
+for _verb in (chat, convert):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 app.add_typer(scale, name="scale")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         InputError: the folder was begun with other settings; the message names those that differ.
     """
-    file, temporary = folder / FILE, folder / f".{FILE}.tmp"
+    # Processes that share a folder may begin it at the same moment: a temporary name for each.
+    file, temporary = folder / FILE, folder / f".{FILE}.{secrets.token_hex(4)}.tmp"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(settings, indent=2) + "\n")

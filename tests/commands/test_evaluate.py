@@ -101,7 +101,7 @@ def test_predictions_of_another_model_are_not_taken_for_this_ones(
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["nono"], "unknown benchmark 'nono'; known: nano"),
+        (["nono"], "unknown benchmark 'nono'; known: nano, forgetting, dynamic-superb, "),
         (
             ["nano", "--data", "."],
             ". holds no clips.jsonl; make one with: desta2 nano corpus -n 400 -o . --split test",

@@ -2,12 +2,12 @@ import base64
 import io
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import matplotlib
 import numpy as np
 import pytest
 import soundfile
+from page import EVIL, Page
 
 from desta2.data.audio import write_wav
 from desta2.errors import AudioError, InputError
@@ -15,27 +15,6 @@ from desta2.evaluate.report import Example, write_report
 from desta2.evaluate.score import score_nano
 from desta2.evaluate.stats import Interval
 from desta2.records import Prediction
-
-EVIL = '<script>alert("1")</script> & "quoted"'
-
-
-class Page(HTMLParser):
-    """Collects elements, text and what the page refers to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, {key: value or "" for key, value in attrs}))
-
-    def handle_data(self, data):
-        self.words += data.replace("\u00a0", " ") + " "
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attrs for name, attrs in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
+from desta2.commands.judging import (
+    JudgeAnswers,
+    JudgeAttempts,
+    JudgeConcurrency,
+    JudgeKey,
+    JudgeModel,
+    JudgeTemplate,
+    JudgeTimeout,
+    JudgeTokens,
+    JudgeUrl,
+    how_judged,
+    judge_of,
+)
+from desta2.commands.predictions import asr, dynamic_superb, multiple_choice, text_dominance
+from desta2.commands.score_air_bench import air_bench_chat
 
 if TYPE_CHECKING:
-    from desta2.evaluate.speech_ifeval.responses import Instructions, Verdict
+    from desta2.evaluate.speech_ifeval.responses import Judged, Verdict
     from desta2.evaluate.speech_ifeval.score import FollowScore, Forgetting
 
 app = typer.Typer(help="Score stored predictions of a benchmark, with 95 % intervals.", no_args_is_help=True)
+app.command("air-bench-chat")(air_bench_chat)
 Predictions = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="Responses, one JSON object a line: .jsonl[.gz|.zst].")
 ]
+app.command("dynamic-superb")(dynamic_superb)
+app.command("asr")(asr)
+app.command("multiple-choice")(multiple_choice)
+app.command("text-dominance")(text_dominance)
 
 
 @app.command("speech-ifeval")
@@ -38,51 +58,97 @@ def speech_ifeval(
             "(repeatable), or its IFrate in per cent."
         ),
     ] = None,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_template: JudgeTemplate = None,
+    judge_answers: JudgeAnswers = None,
+    judge_concurrency: JudgeConcurrency = 32,
+    judge_timeout: JudgeTimeout = 300.0,
+    judge_max_tokens: JudgeTokens = 1024,
+    judge_attempts: JudgeAttempts = 3,
+    judge_key_env: JudgeKey = "DESTA2_API_KEY",
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
     """Share of responses that follow their instructions: 13 rules, and stored judge answers. Offline.
 
-    Files of all three parts give the IFrate besides. Rules and figures: docs/evaluate.md
+    With --judge, chain-of-thought responses that have no judge's answer are judged now. Files of all three
+    parts give the IFrate besides. Rules and figures: docs/evaluate.md
 
     Example: desta2 score speech-ifeval responses.jsonl --items verdicts.jsonl
     """
+    from desta2.evaluate.judging.judge import unjudged_in_words
+    from desta2.evaluate.speech_ifeval.judging import judge_reasoning, open_template
     from desta2.evaluate.speech_ifeval.responses import Instructions, read_verdicts
-    from desta2.evaluate.speech_ifeval.score import score_verdicts
+    from desta2.evaluate.speech_ifeval.score import (
+        forgetting_from_rate,
+        forgetting_from_responses,
+        score_verdicts,
+    )
 
     asked = None if instructions is None else Instructions(instructions)
-    verdicts = [verdict for file in files for verdict in read_verdicts(file, asked)]
+    percent = _percent(reference or [])
+    others = [] if percent is not None else [Path(file) for file in reference or []]
+    judged: dict[str, Judged] = {}
+    facts: dict[str, Any] | None = None
+    if judge is not None:
+        with judge_of(
+            judge,
+            judge_model,
+            judge_answers,
+            files,
+            concurrency=judge_concurrency,
+            timeout=judge_timeout,
+            max_tokens=judge_max_tokens,
+            attempts=judge_attempts,
+            key_env=judge_key_env,
+        ) as opened:
+            template = open_template(judge_template)
+            judged = judge_reasoning([*files, *others], opened, template, asked)
+            facts = {**opened.facts, "prompt_hash": template.digest}
+    verdicts = [verdict for file in files for verdict in read_verdicts(file, asked, judged)]
     score = score_verdicts(verdicts)
-    forgetting = _forgetting(verdicts, score, reference, asked) if reference else None
-    if items is not None:
-        _write_items(items, verdicts)
-    emit(_result(score, forgetting), as_json, _in_words(score, forgetting))
-
-
-def _forgetting(
-    verdicts: list[Verdict], score: FollowScore, reference: list[str], instructions: Instructions | None
-) -> Forgetting:
-    from desta2.evaluate.speech_ifeval.responses import read_verdicts
-    from desta2.evaluate.speech_ifeval.score import forgetting_from_rate, forgetting_from_responses
-
-    try:
-        percent = float(reference[0].rstrip(" %")) if len(reference) == 1 else None
-    except ValueError:
-        percent = None
+    forgetting = None
     if percent is not None:
-        return forgetting_from_rate(score, percent / 100)
-    others = [verdict for file in reference for verdict in read_verdicts(Path(file), instructions)]
-    return forgetting_from_responses(verdicts, others)
+        forgetting = forgetting_from_rate(score, percent / 100)
+    elif others:
+        references = [verdict for file in others for verdict in read_verdicts(file, asked, judged)]
+        forgetting = forgetting_from_responses(verdicts, references)
+    if items is not None:
+        _write_items(items, verdicts, facts)
+    result, text = _result(score, forgetting), _in_words(score, forgetting)
+    if facts is not None:
+        unjudged = [
+            {"id": place, "reason": said.reason, "answer": said.answer}
+            for place, said in judged.items()
+            if said.reason
+        ]
+        result |= {"judged_now": len(judged) - len(unjudged), **how_judged(facts, unjudged)}
+        text = "\n".join([text, *unjudged_in_words(unjudged)])
+    emit(result, as_json, text)
 
 
-def _write_items(path: Path, verdicts: list[Verdict]) -> None:
+def _percent(reference: list[str]) -> float | None:
+    """The IFrate that stands in place of files, if it does."""
+    try:
+        return float(reference[0].rstrip(" %")) if len(reference) == 1 else None
+    except ValueError:
+        return None
+
+
+def _write_items(path: Path, verdicts: list[Verdict], judge: dict[str, Any] | None) -> None:
+    """Write the lines with their verdicts; those of chain-of-thought tell the judge that was asked now."""
     import json
 
+    from desta2.evaluate.speech_ifeval.checkers import REASONING
     from desta2.lines import writing
+
+    by = {} if judge is None else {"judge": {key: judge[key] for key in ("id", "prompt_hash")}}
 
     with writing(path) as out:
         for verdict in verdicts:  # escaped: responses may hold lone surrogates, which UTF-8 cannot
-            out.write(json.dumps(verdict.to_dict()).encode() + b"\n")
+            told = by if verdict.part == REASONING else {}
+            out.write(json.dumps(verdict.to_dict() | told).encode() + b"\n")
 
 
 def _result(score: FollowScore, forgetting: Forgetting | None) -> dict[str, Any]:

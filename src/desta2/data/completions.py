@@ -24,7 +24,7 @@ class NoAnswer(Exception):
 
 def request_body(
     model: str,
-    prompt: list[dict[str, str]] | Sequence[int],
+    prompt: Sequence[Mapping[str, Any]] | Sequence[int],
     key: str,
     sampling: Sampling,
     template: Mapping[str, Any] | None = None,
@@ -52,8 +52,11 @@ def request_body(
     return json.dumps(body).encode()
 
 
-def read_reply(content: bytes, api: Api) -> Reply:
-    """The first choice of an answer; NoAnswer where there is none, or it ended in another way."""
+def read_reply(content: bytes, api: Api, unsaid: str | None = None) -> Reply:
+    """The first choice of an answer; NoAnswer where there is none, or it ended in another way.
+
+    `unsaid` is how an answer ended that does not say so.
+    """
     found = _object(content)
     choices = found.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -61,7 +64,7 @@ def read_reply(content: bytes, api: Api) -> Reply:
         raise NoAnswer(f"the answer holds no choices: {excerpt(content)}")
     message = choice.get("message") if api == "chat" else {"content": choice.get("text")}
     text = message.get("content") if isinstance(message, Mapping) else None
-    ended = choice.get("finish_reason")
+    ended = choice.get("finish_reason") or unsaid
     if ended not in ("stop", "length"):
         raise NoAnswer(f"the answer ended by {ended!r}, expected 'stop' or 'length': {excerpt(content)}")
     if text is None and ended == "length":

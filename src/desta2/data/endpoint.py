@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import httpx2
 
 from desta2.data.backbone import Backbone, fingerprint_of_served
 from desta2.data.backends import Failure, Kind, PromptStyle, Reply, Request, Sampling
-from desta2.data.completions import PATHS, Api, NoAnswer, read_models, request_body
-from desta2.data.session import Again, GaveUp, Session, check_status, named
+from desta2.data.completions import PATHS, Api, NoAnswer, read_models, read_reply, request_body
+from desta2.data.session import Again, GaveUp, Refused, Session, check_status, named
 from desta2.errors import Desta2Error, InputError, RunError
 
 GIVE_UP_AFTER = 20  # items in a row that the server did not answer, however often they were tried
 MODELS_SECONDS = 30.0
+
+
+class NoModelList(InputError):
+    """A server answers, but does not say which models it has."""
 
 
 def is_url(llm: str) -> bool:
@@ -82,7 +87,7 @@ class EndpointBackend:
         if api_key:
             self.headers["Authorization"] = f"Bearer {api_key}"
         self.served_name, self.name = self._find_model(served_name)
-        self.fingerprint = fingerprint_of_served(self.name, backbone)
+        self.fingerprint = self._fingerprint()
 
     def answers(
         self, requests: Iterable[Request], sampling: Sampling
@@ -99,7 +104,7 @@ class EndpointBackend:
             session = Session(
                 f"{self.url}/{PATHS[self.api]}",
                 self.headers,
-                api=self.api,
+                read=self._read,
                 timeout=self.timeout,
                 retries=self.retries,
                 per_minute=self.per_minute,
@@ -139,7 +144,7 @@ class EndpointBackend:
             return Failure(str(error))
         return request_body(self.served_name, prompt, request.id, sampling, self.style.chat_template_kwargs)
 
-    def prompt(self, request: Request) -> list[dict[str, str]] | list[int]:
+    def prompt(self, request: Request) -> list[dict[str, Any]] | list[int]:
         """What is sent for a request.
 
         Raises:
@@ -160,19 +165,29 @@ class EndpointBackend:
             )
         return messages
 
+    def _read(self, content: bytes) -> Reply:
+        return read_reply(content, self.api)
+
+    def _fingerprint(self) -> str | None:
+        """That of the LLM to be trained; warns where it is another, or not named."""
+        return fingerprint_of_served(self.name, self.backbone)
+
     def _find_model(self, wanted: str | None) -> tuple[str, str]:
         """The name to ask for, and what the server says that it is."""
         address = f"{self.url}/models"
         try:
             response = httpx2.get(address, headers=self.headers, timeout=MODELS_SECONDS)
-            check_status(response.status_code, response.headers, response.content, address)
+            try:
+                check_status(response.status_code, response.headers, response.content, address)
+            except InputError as error:
+                raise NoModelList(str(error)) if response.status_code == 404 else error from None
             models = read_models(response.content)
         except httpx2.HTTPError as error:
             raise InputError(
                 f"nobody answers at {address}: {named(error)}; is the server running?"
             ) from error
-        except (NoAnswer, Again) as error:
-            raise InputError(
+        except (NoAnswer, Again, Refused) as error:
+            raise NoModelList(
                 f"{address} gave no list of models: {error}; does the URL end in /v1?"
             ) from error
         if wanted is None and len(models) == 1:
@@ -180,7 +195,8 @@ class EndpointBackend:
         if wanted not in models:
             names = ", ".join(models) or "none"
             given = "give a name with --llm-name" if wanted is None else f"it has no {wanted!r}"
-            raise InputError(f"{self.url} serves these models: {names}; {given}")
+            kind = InputError if models else NoModelList
+            raise kind(f"{self.url} serves these models: {names}; {given}")
         return wanted, models[wanted]
 
 

@@ -9,12 +9,12 @@ of its connections for every request, which at 32 of them cost a fifth of all ti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx2
 
 from desta2.data.backends import Failure, Reply, Request
-from desta2.data.completions import Api, NoAnswer, excerpt, read_reply
+from desta2.data.completions import NoAnswer, excerpt
 from desta2.data.pacing import Pace, asked_pause, wait_before
 from desta2.errors import Desta2Error, InputError, RunError
 
@@ -37,19 +37,23 @@ class Again(Exception):
 
 
 class Session:
-    """The requests of one call of `answers`; lives in one event loop. The arguments are the backend's."""
+    """The requests of one call of `answers`; lives in one event loop.
+
+    The arguments are the backend's, and `read`, from the body of an answer to what it says, which raises
+    NoAnswer.
+    """
 
     def __init__(
         self,
         address: str,
         headers: Mapping[str, str],
         *,
-        api: Api,
+        read: Callable[[bytes], Reply],
         timeout: float,
         retries: int,
         per_minute: float | None,
     ) -> None:
-        self._address, self._api = address, api
+        self._address, self._read = address, read
         self._timeout, self._retries = timeout, retries
         self._pace = Pace(per_minute)
         self._finished: asyncio.Queue[Outcome] = asyncio.Queue()
@@ -108,7 +112,7 @@ class Session:
                 await asyncio.sleep(wait_before(attempt))
             await self._pace.turn()
             try:
-                return read_reply(await self._attempt(body), self._api)
+                return self._read(await self._attempt(body))
             except Refused as error:
                 return Failure(str(error))
             except NoAnswer as error:

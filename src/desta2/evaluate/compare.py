@@ -78,6 +78,7 @@ def compare_paired(
     groups: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     *,
+    sizes: ArrayLike | None = None,
     resamples: int = 2000,
     swaps: int = 10_000,
     level: float = 0.95,
@@ -90,6 +91,8 @@ def compare_paired(
         second: (n,) those of the other.
         groups: (n,) see `cluster_bootstrap`: the compared score is the mean over groups of their means.
         clusters: (n,) what is resampled and swapped as a whole; None where items are independent.
+        sizes: (n,) what the items' scores are divided by together, such as words by which errors are
+            divided; None for a mean.
         resamples: how often, for the interval.
         swaps: how often, for the p-value.
         level: of confidence, between 0 and 1.
@@ -108,24 +111,25 @@ def compare_paired(
     gains = one - other
     groups = np.zeros(gains.shape) if groups is None else groups
     clusters = np.arange(gains.size) if clusters is None else clusters
-    found = ratio_bootstrap(
-        gains, np.ones(gains.shape), groups, clusters, resamples=resamples, level=level, seed=seed
-    )
-    p_value = _swapped(gains, groups, clusters, swaps, np.random.default_rng(seed))
+    below = np.ones(gains.shape) if sizes is None else np.asarray(sizes, dtype=np.float64)
+    found = ratio_bootstrap(gains, below, groups, clusters, resamples=resamples, level=level, seed=seed)
+    p_value = _swapped(gains, below, groups, clusters, swaps, np.random.default_rng(seed))
     return Comparison(found.value, found.low, found.high, p_value, found.n, level)
 
 
 def _swapped(
     gains: NDArray[np.float64],
+    sizes: NDArray[np.float64],
     groups: ArrayLike,
     clusters: ArrayLike,
     swaps: int,
     rng: np.random.Generator,
 ) -> float:
     """The p-value of approximate randomisation: swapping the systems in a cluster turns its gains' sign."""
-    _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
     _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    shares = np.bincount(cluster, gains / sizes[group] / len(sizes))  # (clusters,) of the score
+    totals = np.bincount(group, sizes)
+    shares = np.bincount(cluster, gains / totals[group] / len(totals))  # (clusters,) of the score
     shown = abs(shares.sum()) - _ROUNDING
     as_large = 0
     for start in range(0, swaps, step := max(1, _SIGNS_AT_ONCE // len(shares))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from desta2.data.annotate import annotate
 from desta2.data.attributes import load_scheme
@@ -14,12 +14,10 @@ from desta2.errors import InputError
 from desta2.evaluate.report import Example, write_report
 from desta2.evaluate.run import run_nano
 from desta2.evaluate.score import score_nano, wer_interval
+from desta2.evaluate.systems import weights_of
 from desta2.progress import Progress
 from desta2.records import Clip, Prediction, count_records, read_records, resolve_audio
 from desta2.settings import keep_settings
-
-if TYPE_CHECKING:
-    from desta2.model.modeling import Desta2Model
 
 N_CLIPS = 400
 _EXAMPLES = 5
@@ -73,7 +71,7 @@ def evaluate_nano(
         )
     model = load(model_id, fast=fast)
     clips = {"clips": n, "seed": seed} if data is None else {"data": str(data.resolve())}
-    keep_settings(folder, {"model": _identity(model), "fast": fast, **clips})
+    keep_settings(folder, {"model": weights_of(model), "fast": fast, **clips})
     manifest = data / "clips.jsonl" if data is not None else test_corpus(folder / "corpus", n, seed)
     annotated = folder / "clips.annotated.jsonl"
     with Progress(count_records(manifest), "measuring the test clips") as bar:
@@ -91,15 +89,6 @@ def evaluate_nano(
     examples = _examples(list(read_records(annotated, Clip)), annotated, predictions, transcripts)
     report = write_report(folder, result, examples, about, loss_curve)
     return {**result, "seconds": seconds, "report": str(report)}
-
-
-def _identity(model: Desta2Model) -> str:
-    """Tells models apart by their weights: a folder may hold another adapter tomorrow."""
-    from desta2.model.checkpoint import fingerprint
-
-    config = model.config
-    parts = (fingerprint(model.adapter), config.llm_fingerprint, config.encoder_fingerprint)
-    return "-".join(str(part)[:8] for part in parts)
 
 
 def _examples(

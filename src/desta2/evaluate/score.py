@@ -105,19 +105,22 @@ def wer_interval(references: Sequence[str], hypotheses: Sequence[str], clusters:
     Raises:
         InputError: lengths that differ, or no words in the references.
     """
-    import jiwer
-
     if not len(references) == len(hypotheses) == len(clusters):
         given = f"{len(references)} references, {len(hypotheses)} hypotheses and {len(clusters)} clusters"
         raise InputError(f"given {given}, expected as many of each")
-    errors, words = [], []
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
-        out = jiwer.process_words(normalise(reference), normalise(hypothesis))
-        errors.append(out.substitutions + out.deletions + out.insertions)
-        words.append(out.hits + out.substitutions + out.deletions)
+    counts = [word_errors(*pair) for pair in zip(references, hypotheses, strict=True)]
+    errors, words = ([count[place] for count in counts] for place in (0, 1))
     if not sum(words):
         raise InputError("cannot compute a word error rate: the references hold no words")
     return ratio_bootstrap(errors, words, ["all"] * len(words), list(clusters))
+
+
+def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+    """How many words of a hypothesis are wrong, missing or too many, and how many words the reference has."""
+    import jiwer
+
+    out = jiwer.process_words(normalise(reference), normalise(hypothesis))
+    return out.substitutions + out.deletions + out.insertions, out.hits + out.substitutions + out.deletions
 
 
 def score_nano(systems: Mapping[str, Sequence[Prediction]], asr_wer: Interval | None) -> NanoResult:

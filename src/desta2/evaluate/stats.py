@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,15 +88,22 @@ def cluster_bootstrap(
     found = ratio_bootstrap(
         values, np.ones(np.shape(values)), groups, clusters, resamples=resamples, level=level, seed=seed
     )
-    return _with_width(found, np.asarray(values), len(np.unique(np.asarray(clusters))), level)
+    return with_width(found, values, clusters, level)
 
 
-def _with_width(found: Interval, values: NDArray[Any], clusters: int, level: float) -> Interval:
-    """Give rates of exactly 0 and 1 the interval of the rule of three; others are returned as they are."""
-    reach = (1 - level) ** (1 / clusters)
-    if (values == 1).all():
+def with_width(found: Interval, values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
+    """Give rates of exactly 0 and 1 the interval of the rule of three; others are returned as they are.
+
+    Args:
+        found: the interval of a bootstrap, which has no width where all values are equal.
+        values: (n,) the items' scores.
+        clusters: (n,) what was resampled.
+        level: of confidence.
+    """
+    reach = (1 - level) ** (1 / len(np.unique(np.asarray(clusters))))
+    if (np.asarray(values) == 1).all():
         return replace(found, low=float(reach))
-    if (values == 0).all():
+    if (np.asarray(values) == 0).all():
         return replace(found, high=float(1 - reach))
     return found
 

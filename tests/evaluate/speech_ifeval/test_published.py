@@ -6,8 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from loopback_judge import judging
 
+from desta2.evaluate.judging.judge import Judge
+from desta2.evaluate.judging.opening import open_judge
 from desta2.evaluate.speech_ifeval.checkers import CLOSED, CREATIVE, REASONING
+from desta2.evaluate.speech_ifeval.judging import judge_reasoning, open_template
 from desta2.evaluate.speech_ifeval.responses import Instructions, read_verdicts
 from desta2.evaluate.speech_ifeval.score import forgetting_from_rate, score_verdicts
 
@@ -56,3 +60,27 @@ def test_the_same_verdicts_with_instructions_from_the_folder(tmp_path):
         (tmp_path / path.name).write_text("".join(json.dumps(row) + "\n" for row in kept))
         by_text = read_verdicts(tmp_path / path.name, instructions)
         assert [list(v.followed) for v in by_text] == [row["follow_instruction_list"] for row in published]
+
+
+def test_a_judge_asked_now_that_says_what_is_stored_gives_the_published_rate(tmp_path):
+    published = [json.loads(line) for line in JUDGED.read_text("utf-8").splitlines()]
+    stored = {
+        (row["instruction"].strip(), row["response"].strip()): row["eval_response"] for row in published
+    }
+    own = tmp_path / "own.jsonl"
+    open_ = [
+        {key: row[key] for key in ("audio_filepath", "instruction", "response", "metric")}
+        for row in published
+    ]
+    own.write_text("".join(json.dumps(row) + "\n" for row in open_))
+
+    def remembers(prompt):
+        instruction = prompt.split("<instruction>\n")[1].split("\n</instruction>")[0]
+        response = prompt.split("<response>\n")[1].split("\n</response>")[0]
+        return stored[instruction.strip(), response.strip()]
+
+    with judging(remembers) as server, Judge(open_judge(server.url)) as judge:
+        judged = judge_reasoning([own], judge, open_template(None))
+    assert [said.follows for said in judged.values()] == [row["correct"] for row in published]
+    rate = score_verdicts(read_verdicts(own, None, judged)).overall
+    assert (round(100 * rate.value, 2), rate.n) == (91.5, 200)

@@ -13,7 +13,7 @@ decode=False).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,25 @@ def open_splits(src: str, reading: Reading) -> dict[str, Any]:
         InputError: no such dataset, configuration or split, or `datasets` is not installed.
         RunError: the hub does not answer.
     """
+    options = reading.options
+    found = _opened(src, lambda datasets: _load(datasets, src, options.config, options.revision))
+    if not isinstance(found, Mapping):  # save_to_disk of a single split
+        found = {str(found.split or "train"): found}
+    return {name: found[name] for name in reading.splits(list(found))}
+
+
+def open_parquet(files: Sequence[Path]) -> Any:
+    """Parquet files as one dataset, with the features that their metadata tell; nothing is read yet.
+
+    Raises:
+        InputError: they are no Parquet files with the same columns, or `datasets` is not installed.
+    """
+    names = [str(file) for file in files]
+    options = {"data_files": names, "split": "train", "streaming": True}
+    return _opened(names[0], lambda datasets: datasets.load_dataset("parquet", **options))
+
+
+def _opened(src: str, load: Callable[[Any], Any]) -> Any:
     try:
         import datasets
     except ImportError as error:
@@ -50,18 +69,14 @@ def open_splits(src: str, reading: Reading) -> dict[str, Any]:
             "Hugging Face datasets need the package datasets: pip install 'desta2[corpora]'"
         ) from error
     datasets.disable_progress_bars()  # they would stand between ours
-    options = reading.options
     try:
-        found = _load(datasets, src, options.config, options.revision)
+        return load(datasets)
     except InputError:
         raise
     except (FileNotFoundError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(f"{src}: cannot be read as a dataset: {error}") from error
     except Exception as error:  # of the hub's client, the file system, a format: there is no list of them
         raise RunError(f"{src}: cannot be opened: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Mapping):  # save_to_disk of a single split
-        found = {str(found.split or "train"): found}
-    return {name: found[name] for name in reading.splits(list(found))}
 
 
 def _load(datasets: Any, src: str, config: str | None, revision: str | None) -> Any:
@@ -126,14 +141,14 @@ def _with_audio(split: str, dataset: Any, name: str, reading: Reading) -> Iterat
             row[id_column] = f"{name}-{split}-{number:07d}"
         column = next((c for c, target in mapped.items() if target == "audio"), "audio")
         try:
-            row[column] = _fetched(row.get(column))
+            row[column] = fetched(row.get(column))
         except AudioError as error:
             reading.bad(place, error)
             continue
         yield place, row
 
 
-def _fetched(audio: Any) -> Any:
+def fetched(audio: Any) -> Any:
     """Undecoded audio with its bytes, also where the dataset only tells the address of a file on the hub."""
     if not isinstance(audio, dict) or audio.get("bytes") or "://" not in (audio.get("path") or ""):
         return audio

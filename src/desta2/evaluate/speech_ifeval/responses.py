@@ -10,7 +10,6 @@ lines that could be understood would be the rate of another benchmark.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 from desta2.errors import InputError, RecordError
 from desta2.evaluate.formats import parse_json
+from desta2.evaluate.judging.verdicts import read_yes_no
 from desta2.evaluate.speech_ifeval.checkers import CHECKERS, REASONING, check
 from desta2.lines import manifest_files, numbered_lines
 
@@ -29,7 +29,6 @@ _PLACES = (".", "eval_data", "data/eval_data")  # where they lie in the benchmar
 _RESPONSE = ("response", "prediction", "output", "model_response", "generated_text", "completion")
 _INSTRUCTION = ("instruction", "prompt", "question")
 _AUDIO = ("audio_filepath", "audio_path", "audio")
-_JUDGED = re.compile(r"result:\W*(yes|no)\b", re.IGNORECASE)
 
 Fields = Mapping[str, Any]
 
@@ -42,7 +41,7 @@ class Verdict:
         fields: the line as it was read.
         part: one of `PARTS`.
         names: of the instructions; empty where a judge decided.
-        followed: for each instruction, or the judge's verdict alone.
+        followed: for each instruction, or the judge's verdict alone; empty where the judge gave none.
         item: what was asked, equal for two systems: the clip's file and the instruction's text, or the id, or
             empty where the line says neither.
         clip: the clip's file, or what stands for it: responses about one clip are not independent.
@@ -60,8 +59,30 @@ class Verdict:
         return {
             **self.fields,
             "follow_instruction_list": list(self.followed),
-            "follow_all_instructions": all(self.followed),
+            "follow_all_instructions": all(self.followed) if self.followed else None,
         }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a judge just said of a chain-of-thought response.
+
+    Attributes:
+        follows: its verdict; None where it gave none.
+        answer: its words; empty where it was not asked.
+        reason: why there is no verdict; empty where there is one.
+    """
+
+    follows: bool | None
+    answer: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of a line, as the benchmark writes them; without verdict it stays to be asked again."""
+        if self.follows is None:
+            return {"unjudged": self.reason, "unread": self.answer}
+        said = {"eval_response": self.answer} if self.answer else {}
+        return {**said, "correct": self.follows}
 
 
 class Instructions:
@@ -69,17 +90,11 @@ class Instructions:
 
     def __init__(self, folder: Path) -> None:
         """Read them from the benchmark's folder, or the `eval_data` in it; InputError where they are not."""
-        places = [folder / place for place in _PLACES if (folder / place / FILES[0]).exists()]
-        if not places:
-            raise InputError(
-                f"{folder} holds no {FILES[0]}, expected the benchmark's folder or its eval_data"
-            )
+        place = instructions_folder(folder)
         self._by_text: defaultdict[str, list[Fields]] = defaultdict(list)
         self._by_id: dict[str, Fields] = {}
-        for path in (places[0] / name for name in FILES):
-            for place, fields in read_lines(path) if path.exists() else ():
-                if not isinstance(fields.get("instruction"), str):
-                    raise RecordError(f"{place}: the benchmark's line has no text 'instruction'")
+        for path in (place / name for name in FILES):
+            for _, fields in read_instructions(path):
                 self._by_text[fields["instruction"].strip()].append(fields)
                 if "id" in fields:
                     self._by_id[str(fields["id"])] = fields
@@ -96,11 +111,30 @@ class Instructions:
         return found[0] if len(found) == 1 else None
 
 
-def read_verdicts(path: Path, instructions: Instructions | None = None) -> list[Verdict]:
+def instructions_folder(folder: Path) -> Path:
+    """Where the files of instructions lie in the benchmark's folder; InputError where they are not."""
+    for place in _PLACES:
+        if (folder / place / FILES[0]).exists():
+            return folder / place
+    raise InputError(f"{folder} holds no {FILES[0]}, expected the benchmark's folder or its eval_data")
+
+
+def read_instructions(path: Path) -> Iterator[tuple[str, Fields]]:
+    """The lines of one of the benchmark's files with their places; none where there is no such file."""
+    for place, fields in read_lines(path) if path.exists() else ():
+        if not isinstance(fields.get("instruction"), str):
+            raise RecordError(f"{place}: the benchmark's line has no text 'instruction'")
+        yield place, fields
+
+
+def read_verdicts(
+    path: Path, instructions: Instructions | None = None, judged: Mapping[str, Judged] | None = None
+) -> list[Verdict]:
     """Read a file of responses, or a folder of parts, and check each of them.
 
     A line holds the response, and `instruction_id_list` with `kwargs`, or else (chain-of-thought) the judge's
-    answer `eval_response`, or its verdict `correct`; what it does not hold is taken from `instructions`.
+    answer `eval_response`, or its verdict `correct`; what it does not hold is taken from `instructions`, and
+    what a judge said now from `judged`, by the line's place (see `judge_reasoning`).
 
     Raises:
         InputError: there is no such file, or it holds no responses.
@@ -110,7 +144,8 @@ def read_verdicts(path: Path, instructions: Instructions | None = None) -> list[
     for file in manifest_files(path):
         for place, fields in read_lines(file):
             try:
-                verdicts.append(_verdict(fields, place, instructions))
+                said = (judged or {}).get(place)
+                verdicts.append(verdict_of(fields, place, instructions, said))
             except InputError as error:
                 raise RecordError(f"{place}: {error}") from None
     if not verdicts:
@@ -133,21 +168,47 @@ def read_lines(path: Path) -> Iterator[tuple[str, Fields]]:
         yield place, fields
 
 
-def _verdict(fields: Fields, place: str, instructions: Instructions | None) -> Verdict:
+def verdict_of(
+    fields: Fields, place: str, instructions: Instructions | None = None, judged: Judged | None = None
+) -> Verdict:
+    """Check one response; see `read_verdicts`. InputError, without the place, where it cannot be scored."""
+    asked = find_asked(fields, instructions)
+    text, clip = _text(asked, _INSTRUCTION), _clip(asked)
+    item = f"{clip}\n{text.strip()}" if clip and text else str(asked.get("id", ""))
+    cluster = clip or item or place
+    if not asked.get("instruction_id_list"):
+        if judged is None:
+            return Verdict(fields, REASONING, (), (_judged(asked),), item, cluster)
+        said = () if judged.follows is None else (judged.follows,)
+        return Verdict({**fields, **judged.to_dict()}, REASONING, (), said, item, cluster)
+    response = _response(asked)
+    names, arguments = _instructions(asked)
+    followed = tuple(check(name, response, given) for name, given in zip(names, arguments, strict=True))
+    return Verdict(fields, CHECKERS[names[0]].part, names, followed, item, cluster)
+
+
+def find_asked(fields: Fields, instructions: Instructions | None) -> Fields:
+    """A line with what it does not say of its instruction; InputError where that cannot be found."""
     asked: Fields = {key: value for key, value in fields.items() if value is not None}
     if not _is_complete(asked):
         asked = {**asked, **((instructions and instructions.find(asked)) or {})}
         if not _is_complete(asked):
             raise InputError(_unknown(fields, instructions))
-    text, clip = _text(asked, _INSTRUCTION), _clip(asked)
-    item = f"{clip}\n{text.strip()}" if clip and text else str(asked.get("id", ""))
-    cluster = clip or item or place
-    if not asked.get("instruction_id_list"):
-        return Verdict(fields, REASONING, (), (_judged(asked),), item, cluster)
-    response = _response(asked)
-    names, arguments = _instructions(asked)
-    followed = tuple(check(name, response, given) for name, given in zip(names, arguments, strict=True))
-    return Verdict(fields, CHECKERS[names[0]].part, names, followed, item, cluster)
+    return asked
+
+
+def open_reasoning(asked: Fields) -> tuple[str, str] | None:
+    """The instruction and the response of a chain-of-thought line whose judge has not answered; else None.
+
+    Raises:
+        InputError: such a line lacks one of the two.
+    """
+    has_verdict = bool(asked.get("eval_response")) or isinstance(asked.get("correct"), bool)
+    if asked.get("instruction_id_list") or has_verdict:
+        return None
+    if (instruction := _text(asked, _INSTRUCTION)) is None:
+        raise InputError(f"no instruction: expected one of the fields {', '.join(_INSTRUCTION)}")
+    return instruction, _response(asked)
 
 
 def _is_complete(fields: Fields) -> bool:
@@ -190,14 +251,14 @@ def _judged(fields: Fields) -> bool:
     """The verdict of a stored judge's answer, the last one that it states."""
     answer = fields.get("eval_response")
     if isinstance(answer, str):
-        if stated := _JUDGED.findall(answer):
-            return str(stated[-1]).lower() == "yes"
+        if (stated := read_yes_no(answer)) is not None:
+            return stated
         raise InputError(f"the judge's answer ends {answer[-60:]!r}, expected 'Result: YES' or 'Result: NO'")
     if isinstance(fields.get("correct"), bool):
         return bool(fields["correct"])
     raise InputError(
         "a chain-of-thought response needs its judge's answer: expected the field 'eval_response' with "
-        "'Result: YES' or 'Result: NO', or 'correct': true or false"
+        "'Result: YES' or 'Result: NO', or 'correct': true or false; or a judge to ask now, with --judge"
     )
 
 

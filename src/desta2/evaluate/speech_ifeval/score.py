@@ -64,11 +64,12 @@ class Forgetting:
 
 
 def score_verdicts(verdicts: Sequence[Verdict]) -> FollowScore:
-    """Score checked responses.
+    """Score checked responses; those without verdict are left out, and are the caller's to count.
 
     Raises:
         InputError: there are none.
     """
+    verdicts = [verdict for verdict in verdicts if verdict.followed]
     parts = [part for part in PARTS if any(verdict.part == part for verdict in verdicts)]
     by_part = {part: _rate([verdict for verdict in verdicts if verdict.part == part]) for part in parts}
     by_checker = {}
@@ -104,7 +105,7 @@ def forgetting_from_rate(score: FollowScore, reference: float) -> Forgetting:
 def forgetting_from_responses(verdicts: Sequence[Verdict], reference: Sequence[Verdict]) -> Forgetting:
     """The forgetting rate against a reference's responses to the same items, and how sure the difference is.
 
-    The scores compared are means over the parts that there are.
+    The scores compared are means over the parts that there are, of items on which both have a verdict.
 
     Raises:
         InputError: the two did not answer the same items, or the reference followed nothing.
@@ -116,14 +117,14 @@ def forgetting_from_responses(verdicts: Sequence[Verdict], reference: Sequence[V
             f"{len(lone)} items are answered by one system alone, such as {shown!r}; expected responses of "
             "both to the same items"
         )
-    pairs = [(verdict, other[item]) for item, verdict in own.items()]
+    pairs = [(one, other[item]) for item, one in own.items() if one.followed and other[item].followed]
     comparison = compare_paired(
         [all(verdict.followed) for verdict, _ in pairs],
         [all(verdict.followed) for _, verdict in pairs],
         [verdict.part for verdict, _ in pairs],
         [verdict.clip for verdict, _ in pairs],
     )
-    base = _mean_over_parts(reference).value
+    base = _mean_over_parts([verdict for _, verdict in pairs]).value
     if not base:
         raise InputError("the reference follows no instruction: there is nothing that could be forgotten")
     return Forgetting(comparison.difference / base, base, comparison)

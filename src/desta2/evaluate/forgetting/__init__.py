@@ -1,0 +1,1 @@
+"""Forgetting: whether the LLM still is what it was before it learned to hear."""
