@@ -173,7 +173,9 @@ def test_mistakes(tmp_path, mistake, cli):
     assert "nobody answers at http://127.0.0.1:9/v1/models" in mistake(
         "score", "air-bench-chat", file, "--judge", "http://127.0.0.1:9/v1"
     )
-    assert "Missing option '--judge'" in mistake("score", "air-bench-chat", file)
+    assert "no judge is named: give its URL, folder or hub id with --judge" in mistake(
+        "score", "air-bench-chat", file
+    )
     with judging(lambda prompt: Raw(400, b"no")) as server:
         argv = ("score", "air-bench-chat", file, "--judge", server.url)
         assert "serves these models: judge-1; it has no 'gpt'" in mistake(*argv, "--judge-model", "gpt")

@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
-from desta2.commands.judging import (
-    JudgeAnswers,
-    JudgeAttempts,
-    JudgeConcurrency,
-    JudgeKey,
-    JudgeModel,
-    JudgeTemplate,
-    JudgeTimeout,
-    JudgeTokens,
-    JudgeUrl,
-    how_judged,
-    judge_of,
-)
+from desta2.commands.judging import JudgeOptions, how_judged, with_judge
 
 if TYPE_CHECKING:
     from desta2.records import Prediction
 
 
+@with_judge
 def dynamic_superb(
     files: Annotated[
         list[Path],
@@ -42,15 +31,8 @@ def dynamic_superb(
     names: Annotated[
         Path | None, typer.Option(help="Further spellings of tasks, OTHER: NAME, in a .yaml file.")
     ] = None,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_template: JudgeTemplate = None,
-    judge_answers: JudgeAnswers = None,
-    judge_concurrency: JudgeConcurrency = 32,
-    judge_timeout: JudgeTimeout = 300.0,
-    judge_max_tokens: JudgeTokens = 1024,
-    judge_attempts: JudgeAttempts = 3,
-    judge_key_env: JudgeKey = "DESTA2_API_KEY",
+    *,
+    judging: JudgeOptions,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -74,19 +56,9 @@ def dynamic_superb(
     scores = benchmark.score(predictions)  # what is wrong with them shows before a judge is asked
     columns: dict[str, Sequence[bool | None]] = {"correct": check(predictions)}
     text = benchmark.in_words(scores)
-    if judge is not None:
-        with judge_of(
-            judge,
-            judge_model,
-            judge_answers,
-            files,
-            concurrency=judge_concurrency,
-            timeout=judge_timeout,
-            max_tokens=judge_max_tokens,
-            attempts=judge_attempts,
-            key_env=judge_key_env,
-        ) as opened:
-            found = judge_labels(opened, predictions, judge_template)
+    if judging.judge is not None:
+        with judging.open(files) as opened:
+            found = judge_labels(opened, predictions, judging.judge_template)
         if not found.by_id:
             raise RunError(_no_verdict(len(predictions), found.unjudged[0]))
         scores = benchmark.score(predictions, found.by_id)
@@ -99,6 +71,7 @@ def dynamic_superb(
     emit(scores, as_json, text)
 
 
+@with_judge
 def asr(
     files: Annotated[
         list[Path],
@@ -108,15 +81,8 @@ def asr(
         Path | None,
         typer.Option(help="Write each prediction with the 'transcript' found in it, in order, to this file."),
     ] = None,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_template: JudgeTemplate = None,
-    judge_answers: JudgeAnswers = None,
-    judge_concurrency: JudgeConcurrency = 32,
-    judge_timeout: JudgeTimeout = 300.0,
-    judge_max_tokens: JudgeTokens = 1024,
-    judge_attempts: JudgeAttempts = 3,
-    judge_key_env: JudgeKey = "DESTA2_API_KEY",
+    *,
+    judging: JudgeOptions,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -138,19 +104,9 @@ def asr(
     scores = benchmark.score(predictions)  # what is wrong with them shows before a judge is asked
     text = benchmark.in_words(scores)
     rows = [{**item.to_dict(), "transcript": extract_transcript(item.response)} for item in predictions]
-    if judge is not None:
-        with judge_of(
-            judge,
-            judge_model,
-            judge_answers,
-            files,
-            concurrency=judge_concurrency,
-            timeout=judge_timeout,
-            max_tokens=judge_max_tokens,
-            attempts=judge_attempts,
-            key_env=judge_key_env,
-        ) as opened:
-            found = judge_transcripts(opened, predictions, judge_template)
+    if judging.judge is not None:
+        with judging.open(files) as opened:
+            found = judge_transcripts(opened, predictions, judging.judge_template)
         if not found.by_id:
             raise RunError(_no_verdict(len(predictions), found.unjudged[0]))
         scores = benchmark.score(predictions, found.by_id)

@@ -11,19 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
-from desta2.commands.judging import (
-    JudgeAnswers,
-    JudgeAttempts,
-    JudgeConcurrency,
-    JudgeKey,
-    JudgeModel,
-    JudgeTemplate,
-    JudgeTimeout,
-    JudgeTokens,
-    JudgeUrl,
-    how_judged,
-    judge_of,
-)
+from desta2.commands.judging import JudgeOptions, how_judged, with_judge
 from desta2.commands.predictions import asr, dynamic_superb, multiple_choice, text_dominance
 from desta2.commands.score_air_bench import air_bench_chat
 
@@ -43,6 +31,7 @@ app.command("text-dominance")(text_dominance)
 
 
 @app.command("speech-ifeval")
+@with_judge
 def speech_ifeval(
     files: Predictions,
     instructions: Annotated[
@@ -58,15 +47,8 @@ def speech_ifeval(
             "(repeatable), or its IFrate in per cent."
         ),
     ] = None,
-    judge: JudgeUrl = None,
-    judge_model: JudgeModel = None,
-    judge_template: JudgeTemplate = None,
-    judge_answers: JudgeAnswers = None,
-    judge_concurrency: JudgeConcurrency = 32,
-    judge_timeout: JudgeTimeout = 300.0,
-    judge_max_tokens: JudgeTokens = 1024,
-    judge_attempts: JudgeAttempts = 3,
-    judge_key_env: JudgeKey = "DESTA2_API_KEY",
+    *,
+    judging: JudgeOptions,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -91,19 +73,9 @@ def speech_ifeval(
     others = [] if percent is not None else [Path(file) for file in reference or []]
     judged: dict[str, Judged] = {}
     facts: dict[str, Any] | None = None
-    if judge is not None:
-        with judge_of(
-            judge,
-            judge_model,
-            judge_answers,
-            files,
-            concurrency=judge_concurrency,
-            timeout=judge_timeout,
-            max_tokens=judge_max_tokens,
-            attempts=judge_attempts,
-            key_env=judge_key_env,
-        ) as opened:
-            template = open_template(judge_template)
+    if judging.judge is not None:
+        with judging.open(files) as opened:
+            template = open_template(judging.judge_template)
             judged = judge_reasoning([*files, *others], opened, template, asked)
             facts = {**opened.facts, "prompt_hash": template.digest}
     verdicts = [verdict for file in files for verdict in read_verdicts(file, asked, judged)]

@@ -8,32 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from desta2.commands import AsJson, Verbose, emit
-from desta2.commands.judging import (
-    JudgeAnswers,
-    JudgeAttempts,
-    JudgeConcurrency,
-    JudgeKey,
-    JudgeModel,
-    JudgeTemplate,
-    JudgeTimeout,
-    JudgeTokens,
-    judge_of,
-)
+from desta2.commands.judging import JudgeOptions, with_judge
 
 if TYPE_CHECKING:
     from desta2.evaluate.air_bench_chat.judging import Comparison
 
 
+@with_judge
 def air_bench_chat(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE", help="Answers, one JSON object a line: .jsonl[.gz|.zst].")
-    ],
-    judge: Annotated[
-        str,
-        typer.Option(
-            metavar="ID_OR_URL",
-            help="The judge: URL of an OpenAI-compatible server, or folder or hub id of a model.",
-        ),
     ],
     data: Annotated[
         Path | None,
@@ -42,17 +26,11 @@ def air_bench_chat(
             "count items without answer."
         ),
     ] = None,
-    judge_model: JudgeModel = None,
-    judge_template: JudgeTemplate = None,
-    judge_answers: JudgeAnswers = None,
-    judge_concurrency: JudgeConcurrency = 32,
-    judge_timeout: JudgeTimeout = 300.0,
-    judge_max_tokens: JudgeTokens = 1024,
-    judge_attempts: JudgeAttempts = 3,
-    judge_key_env: JudgeKey = "DESTA2_API_KEY",
     items: Annotated[
         Path | None, typer.Option(help="Write each line with its marks, in order, to this .jsonl file.")
     ] = None,
+    *,
+    judging: JudgeOptions,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -66,18 +44,8 @@ def air_bench_chat(
 
     known = None if data is None else read_items(data)
     answers = read_answers(files, known)
-    with judge_of(
-        judge,
-        judge_model,
-        judge_answers,
-        files,
-        concurrency=judge_concurrency,
-        timeout=judge_timeout,
-        max_tokens=judge_max_tokens,
-        attempts=judge_attempts,
-        key_env=judge_key_env,
-    ) as opened:
-        result, compared = score_answers(answers, opened, known, judge_template)
+    with judging.open(files) as opened:
+        result, compared = score_answers(answers, opened, known, judging.judge_template)
     if items is not None:
         _write_items(items, compared, result["judge"])
     emit(result, as_json, in_words(result))
