@@ -15,8 +15,8 @@ from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
 from desta2.data.prompts import PromptPool
 from desta2.data.respond import Asking, respond
 from desta2.data.seed import seed
+from desta2.evaluate.answers import is_right, read_answer
 from desta2.evaluate.run import MAX_NEW_TOKENS, conversation
-from desta2.evaluate.score import is_right, read_answer
 from desta2.evaluate.stats import Score, cluster_bootstrap
 from desta2.evaluate.tasks import Item, facts_of, nano_items
 from desta2.journal import Journal

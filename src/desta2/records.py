@@ -173,7 +173,7 @@ class Provenance(_Fields):
     prompt: Text
     revision: Text | None = None
     fingerprint: Text | None = None
-    backend: Literal["transformers", "endpoint"] | None = None
+    backend: Literal["transformers", "endpoint", "template"] | None = None  # the last: by rule, no LLM
     prompt_pool: Text | None = None  # digest of the pool that the prompt was drawn from
     answer: int | None = None  # 1, 2, … where a clip has several answers
     layout: Text | None = None

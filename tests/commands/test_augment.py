@@ -35,7 +35,7 @@ def test_bad_clips(tmp_path, manifest, cli):
         "augment", manifest, "-o", tmp_path / "a.jsonl", "--skip-bad", "--no-originals", *ALWAYS
     )
     assert code == 0
-    assert text.splitlines()[1].startswith("skipped: clip 'nano-test-7-000009': no audio file at ")
+    assert text.splitlines()[1].startswith("skipped: clip 'nano-test-7-000058': no audio file at ")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,11 @@ import torch
 
 from desta2.evaluate import run
 
-KEYS = {"attribute_accuracy", "format_rate", "by_attribute", "asr_wer", "seconds", "report"}
+KEYS = {
+    *("attribute_accuracy", "format_rate", "by_attribute", "asr_wer", "seconds", "report", "asr_wer_clean"),
+    *("format_right", "unseen_right", "kind_right", "by_kind", "combination_rate", "combination_right"),
+    *("reading_accuracy", "by_reading", "gaps", "unmentioned", "unclear", "unanswerable"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,7 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch):
     monkeypatch.setattr(run, "MAX_NEW_TOKENS", 3)
+    monkeypatch.setattr(run, "LONGEST", 3)
 
 
 def assert_score(score):

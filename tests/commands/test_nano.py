@@ -29,6 +29,12 @@ def test_a_corpus(tmp_path, result, cli):
         (["corpus", "-n", "2"], "Missing option '--output' / '-o'; see 'desta2 nano corpus --help'"),
         (["train-asr", "-o", "out", "--steps", "0"], "see 'desta2 nano train-asr --help'"),
         (["train-llm", "-o", "out", "--steps", "many"], "see 'desta2 nano train-llm --help'"),
+        (["study", "-o", "out", "--scale", "big"], "unknown scale 'big'; expected one of full, small"),
+        (["study", "-o", "out", "--only", "tap"], "unknown experiment 'tap'; expected one of base, targets"),
+        (
+            ["study", "-o", "out", "--second-llm", "away"],
+            "--second-llm: there is no folder away; give a model",
+        ),
         (["corpse"], "No such command 'corpse'. Did you mean 'corpus'?; see 'desta2 nano --help'"),
     ],
 )

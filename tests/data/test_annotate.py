@@ -284,7 +284,7 @@ def test_classifiers_follow_in_order_and_bad_clips_pass_by(
 def test_missing_texts_are_written_before_the_measuring(tmp_path):
     records = list(read_records(EXAMPLES / "clips.jsonl", Clip))
     said, segmented, broken = records[0], records[2], Clip(id="broken", audio="none.wav")
-    mute = records[1].model_copy(update={"text": None, "measured": {}})
+    mute = records[3].model_copy(update={"text": None, "measured": {}})
     segmented = segmented.model_copy(
         update={"text": None, "segments": [Segment(start=0, end=1), Segment(start=1, end=2)]}
     )

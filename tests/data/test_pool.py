@@ -1,10 +1,14 @@
 """Work in several processes: order, laziness, and what a dead process says."""
 
+import multiprocessing
 import os
 import signal
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from waiting import is_running, wait_for
 
 from desta2.data.pool import in_order
 from desta2.errors import RunError
@@ -38,3 +42,23 @@ def test_a_dead_process_ends_the_run():
         RunError, match=r"a process died while annotating, .*run again to go on, with fewer processes"
     ):
         list(in_order(kill_worker, ["a"], 2, "annotating"))
+
+
+def note_and_sleep(folder):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def start_and_wait(folder):
+    list(in_order(note_and_sleep, [folder] * 8, 2, "annotating"))
+
+
+def test_no_process_outlives_a_killed_run(tmp_path):
+    run = multiprocessing.get_context("spawn").Process(target=start_and_wait, args=(str(tmp_path),))
+    run.start()
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert all(is_running(pid) for pid in workers)
+    run.kill()
+    run.join()
+    wait_for(lambda: not any(is_running(pid) for pid in workers), 10)

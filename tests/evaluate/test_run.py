@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from desta2.data.audio import load_audio
+from desta2.data.seed import seed_clip
 from desta2.errors import InputError
 from desta2.evaluate import run
-from desta2.evaluate.run import SYSTEMS, run_nano
+from desta2.evaluate.rules import SYSTEMS
+from desta2.evaluate.run import run_nano
 from desta2.evaluate.tasks import nano_items
+from desta2.model.choose import log_likelihoods
+from desta2.nano.language import ASPECT
 from desta2.records import Clip, read_records
 
 ATTRIBUTES = (
@@ -48,6 +53,7 @@ def small_parts(monkeypatch):
     """Two clips at a time and short answers."""
     monkeypatch.setattr(run, "_CLIPS", 2)
     monkeypatch.setattr(run, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(run, "LONGEST", 4)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,7 @@ def whole(tmp_path_factory, manifest, model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_CLIPS", 2)
         patch.setattr(run, "MAX_NEW_TOKENS", 4)
+        patch.setattr(run, "LONGEST", 4)
         run_nano(model, manifest, folder)
     return contents(folder)
 
@@ -69,8 +76,10 @@ def test_every_system_answers_the_same_items(tmp_path, manifest, model):
     predictions = run_nano(model, manifest, tmp_path)
     items = {item.id: item for item in nano_items(read_records(manifest, Clip))}
     questions = {name for name, item in items.items() if item.task.startswith("attribute/")}
+    heard_only = {name for name, item in items.items() if item.task.startswith(("describe/", "forced/"))}
     answered = {name: {item.id for item in predictions[name]} for name in SYSTEMS}
-    assert answered == {"speech": set(items), "topline": set(items), "cascade": questions}
+    assert heard_only
+    assert answered == {"speech": set(items), "topline": set(items) - heard_only, "cascade": questions}
     for name in SYSTEMS:
         assert len(predictions[name]) == len(answered[name])
         for item in predictions[name]:
@@ -87,9 +96,6 @@ def test_every_system_answers_the_same_items(tmp_path, manifest, model):
 
 def test_what_each_system_is_given(tmp_path, manifest, model, monkeypatch):
     """Speech: the clip. Cascade: its transcript. Topline: the true seed transcript, and no sound."""
-    from desta2.data.audio import load_audio
-    from desta2.data.seed import seed_clip
-
     predictions = run_nano(model, manifest, tmp_path)
     short = {"max_new_tokens": 4, "do_sample": False}
     for clip in read_records(manifest, Clip):
@@ -126,6 +132,50 @@ def test_each_clip_is_heard_once(tmp_path, manifest, model, passes, monkeypatch)
     assert passes == [2, 1], "a finished run has nothing to hear"
 
 
+def test_a_description_answers_for_all_its_attributes_and_a_follow_up_keeps_the_turn_before(
+    tmp_path, manifest, model
+):
+    """One answer to one prompt, counted for each attribute; what was said before is the system's own."""
+    predictions = run_nano(model, manifest, tmp_path)
+    described = [item for item in predictions["speech"] if item.task.startswith("describe/")]
+    assert len(described) == sum(map(len, ATTRIBUTES))
+    assert len({(item.model_extra["clip"], item.response) for item in described}) == len(ATTRIBUTES)
+    for name in ("speech", "topline"):
+        follow_ups = [item for item in predictions[name] if item.task == "kind/follow-up"]
+        assert len(follow_ups) == len(ATTRIBUTES)
+        for item in follow_ups:
+            clip = next(c for c in read_records(manifest, Clip) if c.id == item.model_extra["clip"])
+            part = {"type": "audio", "audio": None, "text": seed_clip(clip).seed}
+            if name == "speech":
+                whole = load_audio(manifest.parent / clip.audio, start=clip.start, end=clip.end)
+                part = {"type": "audio", "audio": whole}
+            first = {"type": "text", "text": item.model_extra["first"]}
+            turns = [{"role": "user", "content": [part, first]}]
+            short = {"max_new_tokens": 4, "do_sample": False}
+            assert model.chat(turns, **short).text == item.model_extra["first_response"]
+            turns += [
+                {"role": "assistant", "content": item.model_extra["first_response"]},
+                {"role": "user", "content": item.instruction},
+            ]
+            assert model.chat(turns, **short).text == item.response
+
+
+def test_a_choice_is_the_sentence_that_the_model_finds_likeliest(tmp_path, manifest, model):
+    chosen = [
+        item
+        for item in run_nano(model, manifest, tmp_path)["speech"]
+        if item.task.startswith("forced/") and item.model_extra["clip"] == "c0"
+    ]
+    audio = load_audio(manifest.parent / "0.wav")
+    assert {item.task for item in chosen} == {"forced/gender", "forced/pitch", "forced/duration"}
+    for item in chosen:
+        aspect = ASPECT[item.task.partition("/")[2]]
+        parts = [{"type": "audio", "audio": audio}, {"type": "text", "text": item.instruction}]
+        sentences = [aspect.say(option) for option in aspect.options]
+        [found] = log_likelihoods(model, [[{"role": "user", "content": parts}]], [sentences])
+        assert item.response == sentences[found.index(max(found))]
+
+
 @pytest.mark.parametrize("batch_size", [3, 64])
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, manifest, model, whole, monkeypatch, batch_size):
     """Stopped at its first, second, … chat in turn, until it comes to its end."""
@@ -135,7 +185,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, manifest, model, whole, mo
         calls = itertools.count(1)
 
         def stopping(self, *args, calls=calls, **options):
-            if next(calls) == 2:  # every run gets one batch further
+            if next(calls) == 3:  # every run gets one batch further, which may be of follow-ups
                 raise KeyboardInterrupt
             return chat(self, *args, **options)
 
@@ -149,7 +199,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, manifest, model, whole, mo
                 assert not (folder / "topline.jsonl").exists(), "unfinished output has no final name"
     assert stops >= 5
     assert contents(folder) == whole
-    assert len(predictions["speech"]) == len(predictions["topline"])
+    assert len(predictions["speech"]) > len(predictions["topline"]) > len(predictions["cascade"])
 
 
 def test_the_size_of_batches_changes_no_answer(tmp_path, manifest, model, whole):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desta2.errors import InputError
-from desta2.evaluate.score import OTHER, chance, is_right, normalise, read_answer, score_nano, wer_interval
+from desta2.evaluate.answers import OTHER, is_right, normalise, read_answer
+from desta2.evaluate.score import chance, score_nano, wer_interval
 from desta2.evaluate.stats import Interval
 from desta2.nano.language import ASPECT, ASPECTS, UNKNOWN
 from desta2.records import Prediction
@@ -99,7 +100,7 @@ def test_any_response_is_read_and_padding_does_not_matter(text, key):
 
 
 def test_is_right_refuses_what_it_does_not_know():
-    with pytest.raises(InputError, match="no attribute 'mood'; expected one of gender, accent"):
+    with pytest.raises(InputError, match="no attribute 'mood'; expected one of gender, age, accent"):
         is_right("mood", "good", "good")
     with pytest.raises(InputError, match="label '9 seconds', but duration is one of 1 second, 2 seconds"):
         is_right("duration", "9 seconds", "9 seconds")
@@ -185,7 +186,10 @@ def test_score_nano_names_items_that_do_not_match(systems):
     [
         ({"label": "male"}, "different tasks or labels"),
         ({"task": "attribute/mood", "label": "good"}, "different tasks or labels"),
-        ({"task": "transcript"}, "task 'transcript'; expected attribute/<key> or format/<name>"),
+        (
+            {"task": "transcript"},
+            "task 'transcript'; expected NAME behind one of attribute/, unseen/, format/",
+        ),
     ],
 )
 def test_score_nano_refuses_items_that_differ(systems, change, message):

@@ -1,7 +1,8 @@
+import math
 import os
 import re
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ from desta2.nano.asr import (
     train_asr,
     transcribe,
 )
+from desta2.nano.asr_speech import batches_of, load_speech
 from desta2.nano.grammar import WORDS
 from desta2.nano.loop import LoopRecipe
-from desta2.records import Clip, write_records
+from desta2.records import Clip, read_records, write_records
 
 TINY = AsrRecipe(
     clips=32, validation_clips=4, width=16, encoder_layers=1, decoder_layers=1, heads=2, batch=8,
@@ -49,9 +51,10 @@ def write_corpus(folder, n, seed=0):
     clips = []
     for i in range(n):
         name = f"audio/{i}.wav"
-        samples = 0.1 * rng.standard_normal(int(rng.integers(8_000, 60_000)))
+        samples = 0.1 * rng.standard_normal(int(rng.integers(8_000, 100_000)))
         write_wav(folder / name, np.clip(samples, -1, 1).astype(np.float32))
-        clips.append(Clip(id=str(i), audio=name, text=" ".join(rng.choice(WORDS, 6))))
+        text = f"{' '.join(rng.choice(WORDS, 4))}. {rng.choice(WORDS)}"
+        clips.append(Clip(id=str(i), audio=name, text=text, duration=len(samples) / 16_000))
     write_records(folder / "clips.jsonl", clips)
 
 
@@ -80,8 +83,10 @@ def steps(folder):
 def test_every_word_of_the_grammar_is_one_token(tokenizer):
     broken = [word for word in WORDS if len(tokenizer.encode(f" {word}", add_special_tokens=False)) != 1]
     assert broken == []
-    ids = tokenizer.encode(" the old fox found two books", add_special_tokens=False)
-    assert tokenizer.convert_ids_to_tokens(ids) == ["Ġthe", "Ġold", "Ġfox", "Ġfound", "Ġtwo", "Ġbooks"]
+    ids = tokenizer.encode(" the old fox found two books. it", add_special_tokens=False)
+    assert tokenizer.convert_ids_to_tokens(ids) == [
+        "Ġthe", "Ġold", "Ġfox", "Ġfound", "Ġtwo", "Ġbooks", ".", "Ġit",
+    ]  # fmt: skip
 
 
 def test_texts_stand_between_the_prefix_and_the_end(tokenizer):
@@ -107,16 +112,16 @@ def make_tokenizer_once(made=[]):  # noqa: B006 - a cache: hypothesis and functi
 # Features and model
 
 
-def test_a_window_of_4_seconds_is_80_by_200():
+def test_a_window_of_8_seconds_is_80_by_400():
     extractor = make_feature_extractor()
-    for samples in (np.zeros(8_000, np.float32), np.zeros(64_000, np.float32)):
+    for samples in (np.zeros(8_000, np.float32), np.zeros(128_000, np.float32)):
         features = extractor(samples, sampling_rate=16_000, return_tensors="np").input_features
-        assert features.shape == (1, 80, 200)
+        assert features.shape == (1, 80, 400)
 
 
 def test_the_model_has_the_recipes_size_and_is_the_same_each_time(tokenizer):
     one, two = (make_model(tokenizer, TINY) for _ in range(2))
-    assert (one.config.d_model, one.config.encoder_layers, one.config.max_source_positions) == (16, 1, 100)
+    assert (one.config.d_model, one.config.encoder_layers, one.config.max_source_positions) == (16, 1, 200)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     other = make_model(tokenizer, replace(TINY, seed=1))
     assert not torch.equal(one.model.encoder.conv1.weight, other.model.encoder.conv1.weight)
@@ -124,11 +129,11 @@ def test_the_model_has_the_recipes_size_and_is_the_same_each_time(tokenizer):
 
 def test_the_loss_is_over_words_and_end_alone(tokenizer):
     """Against the loss that the model computes itself, on the same tokens."""
-    model = asr._WithCtc(make_model(tokenizer, TINY), tokenizer).eval()
-    features = torch.randn(2, 80, 200)
+    model = asr._WithHeads(make_model(tokenizer, TINY), tokenizer).eval()
+    features = torch.randn(2, 80, 400)
     texts = ["the old fox slept near the river", "a dog"]
     with torch.no_grad():
-        loss = model.loss(features, texts, ctc_weight=0.0)
+        loss = model.loss(features, texts, ctc_weight=0.0, mirror_weight=0.0)
         rows = [tokenizer(f" {text}").input_ids for text in texts]
         picked = []
         for row, sound in zip(rows, features, strict=True):
@@ -140,9 +145,63 @@ def test_the_loss_is_over_words_and_end_alone(tokenizer):
         assert labels.shape == (7 + 1 + 2 + 1,)
         expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
         torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
-        with_ctc = model.loss(features, texts, ctc_weight=0.5)
-    assert torch.isfinite(with_ctc)
-    assert with_ctc > loss
+        with_ctc = model.loss(features, texts, ctc_weight=0.5, mirror_weight=0.0)
+        with_mirror = model.loss(features, texts, ctc_weight=0.0, mirror_weight=2.0)
+    for more in (with_ctc, with_mirror):
+        assert torch.isfinite(more)
+        assert more > loss
+
+
+def test_the_mirror_wants_the_two_frames_of_each_position(tokenizer):
+    model = asr._WithHeads(make_model(tokenizer, TINY), tokenizer)
+    model.mirror.weight.data.zero_()
+    frames = torch.randn(80, 2)
+    model.mirror.bias.data = frames.T.flatten()
+    entering = torch.zeros(3, 50, TINY.width)
+    assert float(model._mirror_loss(entering, frames.repeat(3, 1, 50))) == 0.0
+
+
+def test_a_beginning_of_the_window_has_the_first_positions(tokenizer):
+    """Against the encoder's own pass over the whole window, with attention kept to the beginning."""
+    whisper = make_model(tokenizer, TINY).eval()
+    whole = torch.zeros(1, 80, 400)
+    whole[..., :120] = torch.randn(1, 80, 120, generator=torch.Generator().manual_seed(0))
+    encoder = whisper.model.encoder
+    with torch.no_grad():
+        with asr._window(whisper, 120):
+            short = encoder(whole[..., :120]).last_hidden_state
+        assert short.shape == (1, 60, 16)
+        encoder.layers = torch.nn.ModuleList()  # what is left sees no further than a convolution does
+        with asr._window(whisper, 120):
+            bare = encoder(whole[..., :120]).last_hidden_state
+        assert not torch.allclose(bare, short)
+        torch.testing.assert_close(bare[:, :59], encoder(whole).last_hidden_state[:, :59])
+    assert encoder.embed_positions.num_embeddings == whisper.config.max_source_positions == 200
+
+
+@given(st.lists(st.integers(1, 200), min_size=40, max_size=200), st.integers(1, 8), st.integers(0, 9))
+@settings(max_examples=50)
+def test_batches_hold_every_clip_once_and_clips_of_like_length(lengths, size, seed):
+    positions = torch.tensor(lengths)
+    batches = batches_of(positions, size, torch.Generator().manual_seed(seed))
+    rows = torch.cat(batches).tolist()
+    assert len(rows) == len(set(rows)) == len(lengths) // size * size
+    assert all(len(batch) == size for batch in batches)
+    if len(lengths) <= 16 * size:  # one pool: no two batches overlap in length by more than an end
+        spans = sorted((int(positions[batch].min()), int(positions[batch].max())) for batch in batches)
+        assert all(last <= first for (_, last), (first, _) in pairwise(spans))
+
+
+def test_batches_are_as_long_as_their_longest_clip_or_whole(corpus):
+    speech = load_speech(corpus / "train" / "clips.jsonl", make_feature_extractor())
+    rows = torch.tensor([3, 7])
+    seconds = max(clip.duration for clip in list(read_records(corpus / "train" / "clips.jsonl", Clip))[3:8:4])
+    features, texts = speech.batch(rows, whole=False)
+    assert features.shape == (2, 80, 2 * math.ceil(25 * seconds))
+    assert texts == [speech.texts[3], speech.texts[7]]
+    whole, _ = speech.batch(rows, whole=True)
+    assert whole.shape == (2, 80, 400)
+    assert torch.equal(whole[..., : features.shape[2]], features)
 
 
 # Training
@@ -154,7 +213,7 @@ def test_a_trained_whisper_is_an_ordinary_folder(trained, tokenizer):
     assert whisper.dtype == torch.float16
     extractor, words = AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     processor = WhisperProcessor(extractor, words)
-    assert extractor.n_samples == 4 * 16_000
+    assert extractor.n_samples == 8 * 16_000
     text = " the old fox says hello"
     assert words(text).input_ids == tokenizer(text).input_ids
     features = processor(
@@ -182,7 +241,7 @@ def test_the_log_has_losses_and_the_word_error_rate(trained):
 def test_transcripts_do_not_depend_on_their_batch(trained):
     whisper = WhisperForConditionalGeneration.from_pretrained(trained / "model").float()
     words = AutoTokenizer.from_pretrained(trained / "model")
-    features = torch.randn(5, 80, 200, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(5, 80, 400, generator=torch.Generator().manual_seed(0))
     together = transcribe(whisper, words, features, batch=5)
     assert len(together) == 5
     assert transcribe(whisper, words, features, batch=2) == together
@@ -226,23 +285,39 @@ def test_an_epoch_hears_every_clip_once(tmp_path, monkeypatch, corpus):
     assert batches[8] == batches[1]
 
 
+def test_some_steps_and_the_last_ones_hear_whole_windows(tmp_path, monkeypatch, corpus):
+    lengths = []
+
+    def collect(model, batch_at, *rest):
+        lengths.extend(batch_at(step)[0].shape[2] for step in range(40))
+
+    monkeypatch.setattr(asr, "fit", collect)
+    train_asr(tmp_path, replace(TINY, loop=replace(TINY.loop, steps=40)), corpus)
+    whole = {step for step, frames in enumerate(lengths) if frames == 400}
+    assert whole == {0, 10, 20, 30, 38, 39}
+
+
+def test_full_stops_are_no_words():
+    assert asr._words(["the dog slept. it was late", "."]) == ["the dog slept it was late", ""]
+
+
 def test_features_are_made_again_for_another_corpus(tmp_path, monkeypatch):
     """The cached features must never be taken for those of other clips."""
     extractor = make_feature_extractor()
     write_corpus(tmp_path / "a", 2)
-    before = asr._load(tmp_path / "a" / "clips.jsonl", extractor)
-    cache = tmp_path / "a" / "log-mel.npy"
+    before = load_speech(tmp_path / "a" / "clips.jsonl", extractor)
+    cache = tmp_path / "a" / "log-mel-800.npy"
     made = cache.stat().st_mtime_ns
-    assert torch.equal(asr._load(tmp_path / "a" / "clips.jsonl", extractor).features, before.features)
+    assert np.array_equal(load_speech(tmp_path / "a" / "clips.jsonl", extractor).features, before.features)
     assert cache.stat().st_mtime_ns == made
     write_corpus(tmp_path / "b", 3, seed=7)
     for name in ("0", "1", "2"):
         os.replace(tmp_path / "b" / "audio" / f"{name}.wav", tmp_path / "a" / "audio" / f"{name}.wav")
     os.replace(tmp_path / "b" / "clips.jsonl", tmp_path / "a" / "clips.jsonl")
-    after = asr._load(tmp_path / "a" / "clips.jsonl", extractor)
-    assert after.features.shape == (3, 80, 200)
+    after = load_speech(tmp_path / "a" / "clips.jsonl", extractor)
+    assert after.features.shape == (3, 80, 400)
     assert len(after.texts) == 3
-    assert not torch.equal(after.features[:2], before.features)
+    assert not np.array_equal(after.features[:2], before.features)
 
 
 def test_a_corpus_smaller_than_a_batch_is_refused(tmp_path, corpus):

@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from random import Random
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from desta2.data.speed import count_syllables
 from desta2.errors import InputError
 from desta2.nano import world
 from desta2.nano.espeak import Synthesiser, synthesiser
-from desta2.nano.grammar import SPLITS, WORDS, draw_sentence, split_of
+from desta2.nano.grammar import INTENTS, split_of
 from desta2.nano.language import spoken_value
-from desta2.nano.voices import ACCENTS, VARIANTS, draw_speaker, speakers
+from desta2.nano.styles import STYLES
+from desta2.nano.voices import speakers
 from desta2.nano.world import make_clip, make_corpus
 from desta2.records import Clip, read_records
 
@@ -78,26 +78,28 @@ def test_clips_are_ordinary_records_and_true(corpora):
         assert np.isfinite(samples).all()
         assert 0.001 < np.abs(samples).max() <= 1
         assert (clip.language, clip.source) == ("en", "nano")
-        assert split_of(clip.text) == "test"
+        assert {split_of(sentence) for sentence in clip.text.split(". ")} == {"test"}
         assert clip.attributes["gender"] == ids[clip.speaker].gender.capitalize()
-        assert all(spoken_value(key, value) for key, value in clip.attributes.items())
-        assert set(clip.attributes) == {"gender", "accent"}
+        assert all(spoken_value(key, clip.attributes[key]) for key in ("gender", "accent"))
+        assert clip.attributes["emotion"].lower() in STYLES
+        assert clip.attributes["intent"].lower() in INTENTS
+        assert set(clip.attributes) == {"gender", "accent", "emotion", "intent"}
         assert set(clip.measured) == {"snr_db", "c50_db", "syllables_per_s"}
 
 
 @pytest.mark.slow
 @PATIENT
 def test_another_interpreter_and_a_true_block_border_change_nothing(tmp_path):
-    """101 clips: the last one is the first of a second block."""
+    """41 clips: the last one is the first of a third block."""
     code = (
-        "import sys; from pathlib import Path; from desta2.nano.world import make_corpus; "
-        "make_corpus(int(sys.argv[1]), Path(sys.argv[2]), 'val', 3, int(sys.argv[3]))"
+        "import sys; from pathlib import Path; from desta2.nano import world; world.BLOCK = 20; "
+        "world.make_corpus(int(sys.argv[1]), Path(sys.argv[2]), 'val', 3, int(sys.argv[3]))"
     )
-    for name, n, processes in (("one", 101, 1), ("two", 101, 2), ("few", 6, 2)):
+    for name, n, processes in (("one", 41, 1), ("two", 41, 2), ("few", 6, 2)):
         command = [sys.executable, "-c", code, str(n), str(tmp_path / name), str(processes)]
         subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": str(len(name) + processes)})
     one, few = content(tmp_path / "one"), content(tmp_path / "few")
-    assert len(one) == 103
+    assert len(one) == 43
     assert content(tmp_path / "two") == one
     assert one["clips.jsonl"].startswith(few.pop("clips.jsonl"))
     assert few.items() <= one.items()
@@ -144,13 +146,51 @@ def test_clips_differ_by_index_split_and_seed():
     assert len(texts) == len(set(texts.values())) == 4
 
 
+def test_pauses_between_sentences_are_no_speech(monkeypatch):
+    """A clip of two sentences: silence between them, and rates and ratios over the rest alone."""
+    made = {}
+    render = world._render
+
+    def spy(draw, speech, spoken, noise_seed):
+        made.update(draw=draw, speech=speech, spoken=spoken)
+        return render(draw, speech, spoken, noise_seed)
+
+    monkeypatch.setattr(world, "_render", spy)
+    monkeypatch.setattr(world, "draw_sentences", lambda *_: ("the dog slept", "our cat waited"))
+    clip, _ = make_clip("val", 0, SEED)
+    assert clip.text == "the dog slept. our cat waited"
+    pauses = np.flatnonzero(~made["spoken"])
+    assert len(pauses) == round(made["draw"].pause * 16_000)
+    assert pauses[-1] - pauses[0] == len(pauses) - 1
+    assert np.abs(made["speech"][pauses[200:-200]]).max() < 0.01 * np.abs(made["speech"]).max()
+    rate = 7 * 16_000 / made["spoken"].sum()
+    assert count_syllables(clip.text) == 7
+    assert clip.measured["syllables_per_s"] == pytest.approx(rate, abs=0.006)
+
+
+def test_emotion_and_intent_are_drawn_alike_often_and_whatever_the_speaker(monkeypatch):
+    """Only what is drawn: nothing is spoken."""
+    monkeypatch.setattr(world, "_speak", lambda *_: (np.ones(16_000, np.float32), np.ones(16_000, bool)))
+    monkeypatch.setattr(world, "_render", lambda draw, speech, *_: speech)
+    clips = [make_clip("train", index, SEED)[0] for index in range(1_200)]
+    for key, values in (("emotion", STYLES), ("intent", INTENTS)):
+        counts = Counter(clip.attributes[key].lower() for clip in clips)
+        assert counts.keys() == set(values)
+        assert min(counts.values()) > 0.75 * 1_200 / len(values)
+    together = Counter((clip.attributes["gender"], clip.attributes["emotion"]) for clip in clips)
+    assert len(together) == 10
+    assert min(together.values()) > 80
+    several = sum(". " in clip.text for clip in clips)
+    assert several / 1_200 == pytest.approx(0.25, abs=0.05)
+
+
 def test_clips_that_would_be_too_long_are_drawn_again(monkeypatch):
     usual = [clip.duration for clip, _ in (make_clip("val", i, 0) for i in range(8))]
-    assert max(usual) > 1.6
-    monkeypatch.setattr(world, "MAX_SECONDS", 1.6)
+    assert max(usual) > 2
+    monkeypatch.setattr(world, "MAX_SECONDS", 2.0)
     for index in range(8):
         clip, samples = make_clip("val", index, 0)
-        assert len(samples) <= 1.6 * 16_000
+        assert len(samples) <= 2 * 16_000
         assert clip.duration == pytest.approx(len(samples) / 16_000, abs=5e-4)
 
 
@@ -175,65 +215,7 @@ def test_impossible_corpora_are_refused_before_anything_is_written(tmp_path, n, 
     assert not (tmp_path / "corpus").exists()
 
 
-# Speakers and sentences
-
-
-def test_splits_share_no_variant_and_no_speaker():
-    for field in ("variant", "id"):
-        sets = [{getattr(speaker, field) for speaker in speakers(split)} for split in SPLITS]
-        assert len(set.union(*sets)) == sum(map(len, sets))
-    assert {genders for split in SPLITS for genders in VARIANTS[split]} == {"female", "male"}
-
-
-def test_speakers_are_always_the_same_and_differ_in_tract():
-    for split in SPLITS:
-        assert speakers(split) == speakers(split)
-        tracts = [speaker.tract for speaker in speakers(split)]
-        assert len(set(tracts)) == len(tracts)
-        assert all(0.94 <= tract <= 1.07 for tract in tracts)
-
-
-def test_both_genders_speak_alike_often():
-    genders = Counter(draw_speaker(Random(i), "test").gender for i in range(300))
-    assert 110 < genders["male"] < 190
-
-
-def test_sentences_belong_to_one_split_and_are_made_of_the_words():
-    drawn = {}
-    for split in SPLITS:
-        rng = Random(split)
-        drawn[split] = {draw_sentence(rng, split) for _ in range(300)}
-        assert {split_of(sentence) for sentence in drawn[split]} == {split}
-    assert not drawn["train"] & drawn["test"]
-    sentences = set.union(*drawn.values())
-    assert {word for sentence in sentences for word in sentence.split()} <= set(WORDS)
-    assert {len(sentence.split()) for sentence in sentences} == {5, 6, 7, 8, 9}
-
-
-def test_most_sentences_are_for_training():
-    rng = Random(0)
-    shares = Counter(split_of(draw_sentence(rng)) for _ in range(2_000))
-    assert shares["train"] / 2_000 == pytest.approx(0.8, abs=0.04)
-    assert shares["val"] / 2_000 == pytest.approx(0.1, abs=0.03)
-
-
-def test_sentences_can_be_kept_short():
-    rng = Random(0)
-    assert {len(draw_sentence(rng, "train", max_words=6).split()) for _ in range(100)} == {5, 6}
-
-
 # espeak-ng
-
-
-def test_every_voice_of_the_nano_world_speaks():
-    engine = synthesiser()
-    for accent in ACCENTS.values():
-        heard = {}
-        for variants in (variants for split in VARIANTS.values() for variants in split.values()):
-            for variant in variants:
-                heard[variant] = engine.speak("red", f"{accent}+{variant}", rate=200, pitch=50)
-        assert all(len(wave) > 0.1 * engine.sampling_rate for wave in heard.values())
-        assert len({wave.tobytes() for wave in heard.values()}) == len(heard)
 
 
 def test_speech_is_a_waveform_that_follows_rate_and_pitch():

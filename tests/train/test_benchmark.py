@@ -2,8 +2,8 @@
 
 import pytest
 
+from desta2.evaluate.answers import is_right
 from desta2.evaluate.run import run_nano
-from desta2.evaluate.score import is_right
 from desta2.model.modeling import load
 from desta2.train.benchmark import nano_benchmark
 

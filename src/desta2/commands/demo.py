@@ -15,9 +15,9 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for every intermediate file.")
     ] = Path("demo-run"),
-    train_clips: Annotated[int, typer.Option(min=32, help="Clips to learn from.")] = 1200,
-    test_clips: Annotated[int, typer.Option(min=10, help="Clips of held-out speakers and sentences.")] = 120,
-    steps: Annotated[int, typer.Option(min=1, help="Adapter training steps.")] = 320,
+    train_clips: Annotated[int, typer.Option(min=32, help="Clips to learn from.")] = 1000,
+    test_clips: Annotated[int, typer.Option(min=10, help="Clips of held-out speakers and sentences.")] = 80,
+    steps: Annotated[int, typer.Option(min=1, help="Adapter training steps.")] = 240,
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 1,
     as_json: AsJson = False,
     verbose: Verbose = 0,

@@ -175,18 +175,28 @@ def _evaluate_nano(
     emit(public(result), as_json, summary(result))
 
 
+_PUBLIC = (
+    *("attribute_accuracy", "format_rate", "by_attribute", "asr_wer", "seconds", "report", "asr_wer_clean"),
+    *("format_right", "unseen_right", "kind_right", "by_kind", "combination_rate", "combination_right"),
+    *("reading_accuracy", "by_reading", "gaps", "unmentioned", "unclear", "unanswerable"),
+)
+
+
 def public(result: dict[str, Any]) -> dict[str, Any]:
     """What --json prints."""
-    keys = ("attribute_accuracy", "format_rate", "by_attribute", "asr_wer", "seconds", "report")
-    return {key: result[key] for key in keys}
+    return {key: result[key] for key in _PUBLIC}
 
 
 def summary(result: dict[str, Any]) -> str:
     """The same in words."""
 
-    def line(name: str, score: dict[str, Any]) -> str:
+    def line(name: str, score: dict[str, Any], value: str = "value") -> str:
         percents = " … ".join(f"{100 * score[key]:.1f}" for key in ("low", "high"))
-        return f"{name:<42}{100 * score['value']:6.1f} %   [{percents}]   n = {score['n']}"
+        return f"{name:<42}{100 * score[value]:6.1f} %   [{percents}]   n = {score['n']}"
+
+    def table(title: str, scores: dict[str, Any], value: str = "value") -> list[str]:
+        rows = [line(f"  {key}", score, value) for key, score in scores.items()]
+        return [title, *rows] if rows else []
 
     names = {
         "speech": "the trained model, from speech",
@@ -204,6 +214,17 @@ def summary(result: dict[str, Any]) -> str:
         "formats obeyed with the right value",
         *(line(f"  with {key}", score) for key, score in result["format_right"].items()),
     ]
+    lines += table("from speech, asked, made to choose, and describing", result["reading_accuracy"])
+    lines += table("differences of these, in points", result["gaps"], "difference")
+    kinds = {key: scores["speech"] for key, scores in result["by_kind"].items()}
+    lines += table("from speech, by kind of question", kinds)
+    lines += table("kinds of questions, mean over kinds", result["kind_right"])
+    lines += table("unseen wordings", result["unseen_right"])
+    lines += table("unseen combinations obeyed and right", result["combination_right"])
+    lines += table("'not clear' about what can be heard", result["unclear"])
+    lines += table("'not clear' about what cannot be heard", result["unanswerable"])
     lines += [line("word error rate of the transcripts", result["asr_wer"])]
+    if result["asr_wer_clean"] is not None:
+        lines += [line("word error rate of clean clips", result["asr_wer_clean"])]
     lines += [f"report: {result['report']} ({result['seconds']:.0f} s)"]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 from desta2.errors import CheckpointError, InputError
 
 log = logging.getLogger(__name__)
-Kind = Literal["transformers", "endpoint"]
+Kind = Literal["transformers", "endpoint", "template"]
 _WINDOW = 8  # batches whose requests are sorted by length together
 
 
@@ -92,7 +92,7 @@ class Backend(Protocol):
     """Something that answers conversations.
 
     Attributes:
-        kind: whether it is in this process or behind a URL, for provenance.
+        kind: whether it is in this process, behind a URL, or no LLM at all ("template"), for provenance.
         name: of the LLM.
         fingerprint: of the LLM's weights; None where it is not known.
         style: how prompts are built.

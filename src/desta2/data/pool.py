@@ -12,10 +12,12 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from desta2.errors import RunError
@@ -29,6 +31,22 @@ _BATCH = 4  # items that a process takes at a time
 def cores() -> int:
     """Cores that this process may use: a container or a batch system may give fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def die_with_parent() -> None:
+    """End this spawned process as soon as the one that started it is gone.
+
+    A worker of a pool does not notice that: after a kill -9 it would wait for ever, with its memory and its
+    locks.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_await_end_of, args=(parent,), daemon=True).start()
+
+
+def _await_end_of(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def in_order(
@@ -51,7 +69,7 @@ def in_order(
     context = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[Result]]] = deque()
     source = iter(items)
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
     try:
         while batch := list(itertools.islice(source, _BATCH)):
             waiting.append(pool.submit(_work_batch, work, batch))
@@ -72,5 +90,6 @@ def _work_batch(work: Callable[[Item], Result], batch: list[Item]) -> list[Resul
     return [work(item) for item in batch]
 
 
-def _ignore_interrupt() -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which winds up the others
+    die_with_parent()

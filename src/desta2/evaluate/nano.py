@@ -11,9 +11,13 @@ from desta2.data.annotate import annotate
 from desta2.data.attributes import load_scheme
 from desta2.data.seed import seed_clip
 from desta2.errors import InputError
+from desta2.evaluate.nano_rows import is_clean
 from desta2.evaluate.report import Example, write_report
+from desta2.evaluate.rows import cluster_of
+from desta2.evaluate.rules import family_of
 from desta2.evaluate.run import run_nano
 from desta2.evaluate.score import score_nano, wer_interval
+from desta2.evaluate.stats import Interval
 from desta2.evaluate.systems import weights_of
 from desta2.progress import Progress
 from desta2.records import Clip, Prediction, count_records, read_records, resolve_audio
@@ -21,6 +25,8 @@ from desta2.settings import keep_settings
 
 N_CLIPS = 400
 _EXAMPLES = 5
+_SHOWN = ("describe", "attribute", "format", "combination", "unknown")
+"""Families of which an example shows one answer each."""
 
 
 def test_corpus(folder: Path, n: int, seed: int) -> Path:
@@ -78,17 +84,22 @@ def evaluate_nano(
         annotate(manifest, annotated, scheme=load_scheme(SCHEME), progress=bar.move_to)
     predictions = run_nano(model, annotated, folder / "predictions")
     transcripts = predictions.pop("transcripts")
-    wer = wer_interval(
-        [item.label or "" for item in transcripts],
-        [item.response for item in transcripts],
-        [str((item.model_extra or {})["speaker"]) for item in transcripts],
-    )
-    result = score_nano(predictions, wer)
+    clean = [item for item in transcripts if is_clean(item) and item.label]
+    clean_wer = _word_error_rate(clean) if clean else None
+    result = score_nano(predictions, _word_error_rate(transcripts), clean_wer)
     seconds = round(time.monotonic() - started, 1)
     about = {"model": model_id, "clips": str(len(transcripts)), "evaluation": f"{seconds} s", **(facts or {})}
     examples = _examples(list(read_records(annotated, Clip)), annotated, predictions, transcripts)
     report = write_report(folder, result, examples, about, loss_curve)
     return {**result, "seconds": seconds, "report": str(report)}
+
+
+def _word_error_rate(transcripts: Sequence[Prediction]) -> Interval:
+    return wer_interval(
+        [item.label or "" for item in transcripts],
+        [item.response for item in transcripts],
+        [cluster_of(item) for item in transcripts],
+    )
 
 
 def _examples(
@@ -105,7 +116,10 @@ def _examples(
     examples = []
     for clip in list(chosen.values())[:_EXAMPLES]:
         said = [item for item in predictions["speech"] if (item.model_extra or {})["clip"] == clip.id]
-        turns = [(item.instruction, item.response) for item in said[-4:]]
+        shown: dict[str, Prediction] = {}
+        for item in said:
+            shown.setdefault(family_of(item), item)
+        turns = [(shown[name].instruction, shown[name].response) for name in _SHOWN if name in shown]
         path = Path(resolve_audio(clip, manifest, None))
         examples.append(Example(path, seed_clip(clip).seed, heard[clip.id], turns))
     return examples

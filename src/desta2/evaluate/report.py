@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from desta2.evaluate.compare import Difference
 from desta2.evaluate.pages import check_writable, render, sound, write_page
 from desta2.evaluate.plots import LINE, bar_plot, new_figure, svg
 from desta2.evaluate.score import NanoResult
@@ -25,6 +26,9 @@ _COLOURS = {
     "topline": "#009E73",
     "chance": "#999999",
     "text": "#009E73",  # the topline's answers
+    "free": "#0072B2",  # readings of the speech model
+    "forced": "#CC79A7",
+    "described": "#56B4E9",
 }
 
 
@@ -73,7 +77,7 @@ def write_report(
     check_writable(path)
     html = render(
         "report.html.jinja",
-        {"percent": _percent, "interval": _interval, "words": _words},
+        {"percent": _percent, "interval": _interval, "words": _words, "points": _points},
         result=result,
         colours=_COLOURS,
         attribute_plot=_bar_plot(result["attribute_accuracy"], result["by_attribute"], "Attribute accuracy"),
@@ -87,6 +91,11 @@ def write_report(
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _points(gap: Difference) -> str:
+    low, high = (f"{100 * gap[end]:+.1f}" for end in ("low", "high"))
+    return f"{100 * gap['difference']:+.1f} points [{low}, {high}]"
 
 
 def _interval(score: Score) -> str:

@@ -1,29 +1,25 @@
-"""The nano benchmark's scores: attribute questions, formats and transcripts, each with its interval.
+"""The nano benchmark's scores: what was answered rightly, in which way, and how well it was heard.
 
-Answers are judged by rule: the label must stand in the answer as consecutive whole words, as in the
-Dynamic-SUPERB scores of the DeSTA papers (Lu et al., 2024), and no other option of the attribute may. The
-trade-off: a rule is free, the same for everyone and never persuaded, but it takes "not female" for "female"
-and knows no synonyms. It fits questions whose options are known, which is all that is asked here.
+What is right is decided item by item (`rules`), means and intervals are made in `tables`, and what asking
+costs against choosing and describing in `readings`. The trade-off: families that some predictions do not
+hold, such as those of an older run, have empty tables instead of stopping the rest; attributes and formats
+have to be there.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from desta2.errors import InputError
-from desta2.evaluate.formats import obeys
-from desta2.evaluate.stats import Interval, Score, cluster_bootstrap, ratio_bootstrap
+from desta2.evaluate.answers import OTHER, options_of, read_answer, word_errors
+from desta2.evaluate.readings import Readings, score_readings
+from desta2.evaluate.rules import SYSTEMS, is_item_right, is_obeyed, label_of, name_of
+from desta2.evaluate.stats import Interval, Score, ratio_bootstrap
+from desta2.evaluate.tables import Table, by_name, check_items, judged, overall, same_items
 from desta2.nano.language import ASPECT, UNKNOWN
 from desta2.records import Prediction
-
-SYSTEMS = ("speech", "cascade", "topline")
-"""The trained model; its LLM with the transcript only; its LLM with the true seed transcript as text."""
-OTHER = "other"  # an answer that states no option, or several
-_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")  # "3.5" is one word, or "3.5 seconds" would hold "5 seconds"
-_NAMED = 5  # how many items an error names
 
 
 class Confusion(TypedDict):
@@ -34,53 +30,39 @@ class Confusion(TypedDict):
     counts: list[list[int]]
 
 
-class NanoResult(TypedDict):
-    """All scores of the nano benchmark, ready for JSON.
+class NanoResult(Readings):
+    """All scores of the nano benchmark, ready for JSON, beside those of `Readings`.
 
     `attribute_accuracy`, and `by_attribute` for each attribute, hold "speech", "cascade", "topline" and
-    "chance"; `format_rate`, and `by_format` for each format, hold "speech" and "text": the share of answers
-    written as asked. `format_right` and `by_format_right` are the share of those that are right besides.
-    Overall scores are means over attributes and over formats. `unclear` is each system's share of "not clear"
-    answers, and `confusion` the answers of "speech".
+    "chance"; all others "speech" and "text", the topline's answers: `format_rate`, and `by_format` for each
+    format, the share of answers written as asked; `format_right` and `by_format_right` the share of those
+    that are right besides; the same for combinations of kind and format that nobody was trained on
+    (`combination_…`); `unseen_right` and `by_unseen` attributes in wordings that the LLM never saw;
+    `kind_right` and `by_kind` the kinds of questions. Overall scores are means over the parts. `unclear` is
+    each system's share of "not clear" answers to attribute questions, all of which can be answered, and
+    `unanswerable` the share to questions that cannot. `confusion` are the answers of "speech".
+    `asr_wer_clean` is the word error rate on clips whose noise level is clean.
     """
 
-    attribute_accuracy: dict[str, Score]
-    format_rate: dict[str, Score]
-    by_attribute: dict[str, dict[str, Score]]
-    by_format: dict[str, dict[str, Score]]
-    format_right: dict[str, Score]
-    by_format_right: dict[str, dict[str, Score]]
+    attribute_accuracy: Table
+    format_rate: Table
+    by_attribute: dict[str, Table]
+    by_format: dict[str, Table]
+    format_right: Table
+    by_format_right: dict[str, Table]
+    unseen_right: Table
+    by_unseen: dict[str, Table]
+    kind_right: Table
+    by_kind: dict[str, Table]
+    combination_rate: Table
+    combination_right: Table
+    by_combination_rate: dict[str, Table]
+    by_combination_right: dict[str, Table]
     asr_wer: Score | None
-    unclear: dict[str, Score]
+    asr_wer_clean: Score | None
+    unclear: Table
+    unanswerable: Table
     confusion: dict[str, Confusion]
-
-
-def normalise(text: str) -> str:
-    """The words of a text alone: no case, no punctuation, single spaces."""
-    return " ".join(_WORD.findall(re.sub("['’]", "", text.casefold())))
-
-
-def read_answer(key: str, response: str) -> str:
-    """The option of the attribute `key` that a response states, `UNKNOWN` if it says so, or else `OTHER`.
-
-    Raises:
-        InputError: there is no such attribute.
-    """
-    words = f" {normalise(response)} "
-    stated = [option for option in _options(key) if f" {normalise(option)} " in words]
-    if len(stated) == 1:
-        return stated[0]
-    says_unknown = f" {UNKNOWN} " in words or " unclear " in words
-    return UNKNOWN if says_unknown and not stated else OTHER
-
-
-def is_right(key: str, label: str, response: str) -> bool:
-    """Whether a response states the label and no other option of the attribute `key`.
-
-    Raises:
-        InputError: there is no such attribute, or the label is none of its options.
-    """
-    return read_answer(key, response) == _check_label(key, label)
 
 
 def chance(predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -89,9 +71,9 @@ def chance(predictions: Sequence[Prediction]) -> list[Prediction]:
     It knows the label frequencies of the scored items, so it is an upper bound for guessing. Takes and gives
     attribute items; of labels equally frequent, the attribute's first option is guessed.
     """
-    counts = Counter((_name(item), _label(item)) for item in predictions)
-    guesses = {key: max(_options(key), key=lambda label: counts[key, label]) for key, _ in counts}
-    return [item.model_copy(update={"response": guesses[_name(item)]}) for item in predictions]
+    counts = Counter((name_of(item), label_of(item)) for item in predictions)
+    guesses = {key: max(options_of(key), key=lambda label: counts[key, label]) for key, _ in counts}
+    return [item.model_copy(update={"response": guesses[name_of(item)]}) for item in predictions]
 
 
 def wer_interval(references: Sequence[str], hypotheses: Sequence[str], clusters: Sequence[str]) -> Interval:
@@ -115,22 +97,19 @@ def wer_interval(references: Sequence[str], hypotheses: Sequence[str], clusters:
     return ratio_bootstrap(errors, words, ["all"] * len(words), list(clusters))
 
 
-def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """How many words of a hypothesis are wrong, missing or too many, and how many words the reference has."""
-    import jiwer
-
-    out = jiwer.process_words(normalise(reference), normalise(hypothesis))
-    return out.substitutions + out.deletions + out.insertions, out.hits + out.substitutions + out.deletions
-
-
-def score_nano(systems: Mapping[str, Sequence[Prediction]], asr_wer: Interval | None) -> NanoResult:
+def score_nano(
+    systems: Mapping[str, Sequence[Prediction]],
+    asr_wer: Interval | None,
+    asr_wer_clean: Interval | None = None,
+) -> NanoResult:
     """Score the systems on the same items; intervals resample speakers.
 
     Args:
-        systems: predictions of "speech", "cascade" and "topline". Attribute items (task "attribute/<key>")
-            are needed of all three, format items ("format/<name>") of the first and last. Each carries its
-            `speaker`; format items carry the attribute they are about as `key`, and some a `phrase`.
+        systems: predictions of "speech", "cascade" and "topline", with the tasks that `rules.ASKED` names for
+            each; attributes and formats are needed. Each carries its `speaker`, most their `key`, and some a
+            `phrase`.
         asr_wer: of the transcripts, where there are some.
+        asr_wer_clean: of those of clean clips.
 
     Raises:
         InputError: missing, duplicate or unequal items between systems, or an item that cannot be scored.
@@ -139,139 +118,67 @@ def score_nano(systems: Mapping[str, Sequence[Prediction]], asr_wer: Interval | 
         given = ", ".join(systems) or "no system"
         raise InputError(f"given predictions of {given}; expected {', '.join(SYSTEMS)}")
     for name in systems:
-        _check_items(name, systems[name])
-    asked = _same_items("attribute", {name: systems[name] for name in SYSTEMS})
-    formatted = _same_items("format", {"speech": systems["speech"], "text": systems["topline"]})
-
-    answers = {name: [read_answer(_name(item), item.response) for item in asked[name]] for name in asked}
+        check_items(name, systems[name])
+    asked = same_items("attribute", {name: systems[name] for name in SYSTEMS})
+    answers = {name: [read_answer(name_of(item), item.response) for item in asked[name]] for name in asked}
     asked["chance"] = chance(asked["speech"])
-    right = {
-        name: [is_right(_key(item), _label(item), item.response) for item in items]
-        for name, items in asked.items()
-    }
-    obeyed = {
-        name: [obeys(_name(item), item.response, _extra(item, "phrase", "")) for item in items]
-        for name, items in formatted.items()
-    }
-    both = {
-        name: [
-            hit and is_right(_key(item), _label(item), item.response)
-            for hit, item in zip(hits, formatted[name], strict=True)
-        ]
-        for name, hits in obeyed.items()
-    }
-    questions, tasks = asked["speech"], formatted["speech"]
-    formats = tuple(dict.fromkeys(map(_name, tasks)))
+    right, questions = judged(asked, is_item_right), asked["speech"]
+    text = {"speech": systems["speech"], "text": systems["topline"]}
+    formats = _Written.of(same_items("format", text))
+    combinations = _Written.of(same_items("combination", text, needed=False))
+    unseen, kinds, unknown = (same_items(name, text, needed=False) for name in ("unseen", "kind", "unknown"))
+    unseen_right, kind_right = judged(unseen, is_item_right), judged(kinds, is_item_right)
     return {
-        "attribute_accuracy": {name: _score(hits, questions) for name, hits in right.items()},
-        "format_rate": {name: _score(hits, tasks) for name, hits in obeyed.items()},
-        "by_attribute": _by_name(right, questions, tuple(ASPECT)),
-        "by_format": _by_name(obeyed, tasks, formats),
-        "format_right": {name: _score(hits, tasks) for name, hits in both.items()},
-        "by_format_right": _by_name(both, tasks, formats),
+        "attribute_accuracy": overall(right, questions),
+        "format_rate": formats.rate,
+        "by_attribute": by_name(right, questions, tuple(ASPECT)),
+        "by_format": formats.by_rate,
+        "format_right": formats.right,
+        "by_format_right": formats.by_right,
+        "unseen_right": overall(unseen_right, unseen["speech"]),
+        "by_unseen": by_name(unseen_right, unseen["speech"], tuple(ASPECT)),
+        "kind_right": overall(kind_right, kinds["speech"]),
+        "by_kind": by_name(kind_right, kinds["speech"]),
+        "combination_rate": combinations.rate,
+        "combination_right": combinations.right,
+        "by_combination_rate": combinations.by_rate,
+        "by_combination_right": combinations.by_right,
         "asr_wer": asr_wer.to_dict() if asr_wer else None,
-        "unclear": {name: _score([a == UNKNOWN for a in said], questions) for name, said in answers.items()},
+        "asr_wer_clean": asr_wer_clean.to_dict() if asr_wer_clean else None,
+        "unclear": overall({name: [a == UNKNOWN for a in said] for name, said in answers.items()}, questions),
+        "unanswerable": overall(judged(unknown, is_item_right), unknown["speech"]),
         "confusion": _confusions(questions, answers["speech"]),
+        **score_readings(systems["speech"]),
     }
 
 
-def _check_items(system: str, predictions: Sequence[Prediction]) -> None:
-    counts = Counter(item.id for item in predictions)
-    if twice := [key for key, count in counts.items() if count > 1]:
-        raise InputError(f"{system} answered {_some(twice)} more than once; keep one answer to each item")
-    for item in predictions:
-        if item.task.split("/")[0] not in ("attribute", "format") or not _name(item):
-            wanted = "attribute/<key> or format/<name>"
-            raise InputError(f"{item.id!r} has the task {item.task!r}; expected {wanted}")
+class _Written(NamedTuple):
+    """Answers in a format: how many are written as asked, and how many of all are right besides."""
 
+    rate: Table
+    by_rate: dict[str, Table]
+    right: Table
+    by_right: dict[str, Table]
 
-def _same_items(kind: str, systems: Mapping[str, Sequence[Prediction]]) -> dict[str, list[Prediction]]:
-    """The items of one kind in one order for all systems."""
-    chosen = {
-        name: {item.id: item for item in items if item.task.startswith(f"{kind}/")}
-        for name, items in systems.items()
-    }
-    union = sorted(set().union(*chosen.values()))
-    if not union:
-        raise InputError(f"there are no {kind} items to score; expected tasks named {kind}/…")
-    for name, items in chosen.items():
-        if missing := [key for key in union if key not in items]:
-            raise InputError(f"{name} has no answer to {_some(missing)}, which another system answered")
-    for key in union:
-        if len({(items[key].task, items[key].label) for items in chosen.values()}) > 1:
-            raise InputError(f"the systems give {key!r} different tasks or labels; run all on the same items")
-    return {name: [items[key] for key in union] for name, items in chosen.items()}
-
-
-def _some(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return ", ".join(map(repr, ids[:_NAMED])) + more
-
-
-def _score(hits: Sequence[bool], items: Sequence[Prediction]) -> Score:
-    """Mean over attributes (or formats) with its interval."""
-    return cluster_bootstrap(hits, list(map(_name, items)), [_speaker(item) for item in items]).to_dict()
-
-
-def _by_name(
-    hits: Mapping[str, Sequence[bool]], items: Sequence[Prediction], order: Sequence[str]
-) -> dict[str, dict[str, Score]]:
-    scores: dict[str, dict[str, Score]] = {}
-    for name in order:
-        here = [i for i, item in enumerate(items) if _name(item) == name]
-        if here:
-            there = [items[i] for i in here]
-            scores[name] = {system: _score([each[i] for i in here], there) for system, each in hits.items()}
-    return scores
+    @classmethod
+    def of(cls, systems: Mapping[str, Sequence[Prediction]]) -> _Written:
+        obeyed = judged(systems, is_obeyed)
+        both = judged(systems, lambda item: is_obeyed(item) and is_item_right(item))
+        items = systems["speech"]
+        names = tuple(dict.fromkeys(map(name_of, items)))
+        rate, right = overall(obeyed, items), overall(both, items)
+        return cls(rate, by_name(obeyed, items, names), right, by_name(both, items, names))
 
 
 def _confusions(items: Sequence[Prediction], answers: Sequence[str]) -> dict[str, Confusion]:
-    counts = Counter((_name(item), _label(item), answer) for item, answer in zip(items, answers, strict=True))
+    counts = Counter(
+        (name_of(item), label_of(item), answer) for item, answer in zip(items, answers, strict=True)
+    )
     tables: dict[str, Confusion] = {}
     for key in ASPECT:
-        columns = [*_options(key), UNKNOWN, OTHER]
-        labels = [label for label in _options(key) if any(counts[key, label, answer] for answer in columns)]
+        columns = [*options_of(key), UNKNOWN, OTHER]
+        labels = [label for label in options_of(key) if any(counts[key, label, answer] for answer in columns)]
         if labels:
             rows = [[counts[key, label, answer] for answer in columns] for label in labels]
             tables[key] = {"labels": labels, "answers": columns, "counts": rows}
     return tables
-
-
-def _name(item: Prediction) -> str:
-    """The attribute or format that an item is about."""
-    return item.task.partition("/")[2]
-
-
-def _key(item: Prediction) -> str:
-    """The attribute that an item asks for."""
-    return _name(item) if item.task.startswith("attribute/") else _extra(item, "key", "")
-
-
-def _label(item: Prediction) -> str:
-    if item.label is None:
-        raise InputError(f"{item.id!r} has no label; items of the nano benchmark need one")
-    return _check_label(_key(item), item.label)
-
-
-def _check_label(key: str, label: str) -> str:
-    """The label as the attribute's options write it."""
-    for option in _options(key):
-        if option.casefold() == label.casefold():
-            return option
-    raise InputError(f"given the label {label!r}, but {key} is one of {', '.join(_options(key))}")
-
-
-def _options(key: str) -> tuple[str, ...]:
-    if key not in ASPECT:
-        raise InputError(f"there is no attribute {key!r}; expected one of {', '.join(ASPECT)}")
-    return ASPECT[key].options
-
-
-def _speaker(item: Prediction) -> str:
-    if not (speaker := _extra(item, "speaker", "")):
-        raise InputError(f"{item.id!r} has no speaker; intervals need to know whose voice it is")
-    return speaker
-
-
-def _extra(item: Prediction, key: str, default: str) -> str:
-    return str((item.model_extra or {}).get(key, default))

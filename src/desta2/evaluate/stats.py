@@ -148,9 +148,9 @@ def ratio_bootstrap(
     sizes: _Floats = np.bincount(cell, below, cells).astype(np.float64).reshape(shape)
     if not (sizes.sum(axis=0) > 0).all():
         raise InputError("cannot score a group whose denominators sum to 0: it has nothing to be divided by")
-    value = float(_scores(sums.sum(axis=0)[None], sizes.sum(axis=0)[None])[0])
+    value = float(mean_of_ratios(sums.sum(axis=0)[None], sizes.sum(axis=0)[None])[0])
     drawn = _resample(sums, sizes, resamples, np.random.default_rng(seed))
-    tail = _expanded_tail(1 - level, shape[0])
+    tail = expanded_tail(1 - level, shape[0])
     low, high = np.nanquantile(drawn, [tail, 1 - tail])
     return Interval(value, float(low), float(high), len(above))
 
@@ -183,11 +183,11 @@ def _resample(sums: _Floats, sizes: _Floats, resamples: int, rng: np.random.Gene
         # rng.multinomial has the same distribution, but is several times slower with thousands of clusters.
         draws = rng.integers(clusters, size=(rows, clusters)) + clusters * np.arange(rows)[:, None]
         weights = np.bincount(draws.ravel(), minlength=rows * clusters).reshape(rows, clusters)
-        scores.append(_scores(weights @ sums, weights @ sizes))
+        scores.append(mean_of_ratios(weights @ sums, weights @ sizes))
     return np.concatenate(scores)
 
 
-def _scores(sums: _Floats, sizes: _Floats) -> _Floats:
+def mean_of_ratios(sums: _Floats, sizes: _Floats) -> _Floats:
     """Mean over the groups that are there of sum ÷ size: (rows, groups) twice → (rows,), NaN for none."""
     there = sizes > 0
     ratios = np.divide(sums, sizes, out=np.zeros_like(sums), where=there)
@@ -196,7 +196,7 @@ def _scores(sums: _Floats, sizes: _Floats) -> _Floats:
     return means
 
 
-def _expanded_tail(both_tails: float, clusters: int) -> float:
+def expanded_tail(both_tails: float, clusters: int) -> float:
     """The share of resamples to cut off at each end, smaller the fewer clusters there are."""
     from scipy.special import ndtr, stdtrit
 

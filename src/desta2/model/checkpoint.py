@@ -104,15 +104,15 @@ def needed_file(source: str, name: str, **hub_options: Any) -> Path:
 def resolve_base(base_id: str, folder: Path | None) -> str:
     """Where a frozen model is.
 
-    Shipped with the package ("nano/llm", "nano/whisper"), inside or relative to the model's `folder`, or else
-    the id as it stands.
+    Shipped with the package ("nano/llm", "nano/whisper", "nano/second-llm"), inside or relative to the
+    model's `folder`, or else the id as it stands.
 
     Raises:
         CheckpointError: The id is empty, or plainly a path (`./…`, `../…`, `/…`) and not there.
     """
     if not base_id:
         raise CheckpointError("the configuration names no llm_id or encoder_id; give them when loading")
-    if base_id in ("nano/llm", "nano/whisper"):
+    if base_id in ("nano/llm", "nano/whisper", "nano/second-llm"):
         return str(nano_path(base_id.removeprefix("nano/")))
     if folder is not None and (folder / base_id).is_dir():
         return str((folder / base_id).resolve())

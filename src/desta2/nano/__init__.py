@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def nano_path(part: str) -> Path:
-    """Folder of one shipped nano model: "whisper", "llm" or "model" (the trained adapter)."""
+    """Folder of one shipped nano model: "whisper", "llm", "second-llm", or "model" (the trained adapter)."""
     return Path(str(files("desta2.nano") / "assets" / part))
 
 

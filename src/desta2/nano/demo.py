@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from desta2.data.annotate import annotate
 from desta2.data.attributes import load_scheme
-from desta2.data.backends import PromptStyle, Sampling, TransformersBackend
+from desta2.data.backends import Backend, PromptStyle, Sampling, TransformersBackend
 from desta2.data.respond import Asking, respond
 from desta2.data.seed import seed
 from desta2.evaluate.nano import evaluate_nano
@@ -23,6 +24,9 @@ from desta2.nano.world import SCHEME, make_corpus
 from desta2.progress import Progress
 from desta2.settings import keep_settings
 from desta2.train.trainer import train
+
+BATCH_SIZE = 100
+"""Answers that the LLM writes at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ class DemoSize:
         seed: of all draws.
     """
 
-    train_clips: int = 1200
-    test_clips: int = 120
-    steps: int = 320
+    train_clips: int = 1000
+    test_clips: int = 80
+    steps: int = 240
     seed: int = 1
 
 
@@ -85,23 +89,42 @@ def build_pairs(folder: Path, n: int, seed_number: int) -> Path:
     Returns:
         the folder of pairs.
     """
+    seeds = build_seeds(folder, n, seed_number)
+    with Progress(n, "self-generation: the LLM answers the one prompt") as bar:
+        backend = TransformersBackend("nano", prompt_style(), batch_size=BATCH_SIZE)
+        answer_seeds(seeds, folder / "pairs", backend, seed_number, bar.move_to)
+    return folder / "pairs"
+
+
+def build_seeds(folder: Path, n: int, seed_number: int, processes: int | None = None) -> Path:
+    """Corpus → attributes → seeds, each stage resumable.
+
+    Returns:
+        the file of seeds.
+    """
     manifest = folder / "corpus" / "clips.jsonl"
     if not manifest.exists():
-        make_corpus(n, folder / "corpus", "train", seed_number)
-    scheme = load_scheme(SCHEME)
+        make_corpus(n, folder / "corpus", "train", seed_number, processes)
+    annotated, scheme = folder / "clips.annotated.jsonl", load_scheme(SCHEME)
     with Progress(n, "measuring the training clips") as bar:
-        annotate(manifest, folder / "clips.annotated.jsonl", scheme=scheme, progress=bar.move_to)
-    seed(folder / "clips.annotated.jsonl", folder / "seeds.jsonl", scheme=scheme)
-    config = adapter_config([folder / "pairs"], folder / "adapter", 1, seed_number)
-    style = PromptStyle(config.model.layout, config.model.system_prompt)
-    with Progress(n, "self-generation: the LLM answers the one prompt") as bar:
-        backend = TransformersBackend("nano", style, batch_size=100)
-        sampling = Sampling(max_new_tokens=160, seed=seed_number)
-        respond(
-            folder / "seeds.jsonl",
-            folder / "pairs",
-            backend,
-            Asking(sampling=sampling),
-            bar.move_to,
-        )
-    return folder / "pairs"
+        annotate(manifest, annotated, scheme=scheme, processes=processes, progress=bar.move_to)
+    seed(annotated, folder / "seeds.jsonl", scheme=scheme)
+    return folder / "seeds.jsonl"
+
+
+def answer_seeds(
+    seeds: Path,
+    pairs: Path,
+    backend: Backend,
+    seed_number: int,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Seeds → pairs: what a backend answers to the one prompt; resumable."""
+    sampling = Sampling(max_new_tokens=160, seed=seed_number)
+    respond(seeds, pairs, backend, Asking(sampling=sampling), progress)
+
+
+def prompt_style() -> PromptStyle:
+    """How prompts are built where a nano adapter is trained."""
+    model = adapter_config([Path()], Path(), 1, 0).model
+    return PromptStyle(model.layout, model.system_prompt)

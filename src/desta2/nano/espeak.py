@@ -2,7 +2,8 @@
 
 A thin ctypes shim over the library that the PyPI package `espeakng-loader` carries (extra `synth`; espeak-ng
 is GPL-3 and therefore never part of desta2 itself). About seven times faster than one command-line process
-per clip. The library keeps global state: one `Synthesiser` per process, no threads.
+per clip. The library keeps global state: one `Synthesiser` per process, no threads. It reads its data from a
+temporary folder of links, where the timbres of `timbres` stand beside those that it ships.
 
 API of the C library: https://github.com/espeak-ng/espeak-ng/blob/master/src/include/espeak-ng/speak_lib.h
 """
@@ -10,6 +11,7 @@ API of the C library: https://github.com/espeak-ng/espeak-ng/blob/master/src/inc
 from __future__ import annotations
 
 import ctypes
+import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from desta2.errors import InputError, RunError
+from desta2.nano.timbres import lay_out
+from desta2.nano.voices import OWN_VARIANTS
 
 _RETRIEVAL = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples come through the callback, in the calling thread
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
@@ -52,7 +56,9 @@ class Synthesiser:
                 "speech synthesis needs the extra 'synth': pip install 'desta2[synth]'"
             ) from error
         self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = Path(espeakng_loader.get_data_path())
+        self._folder = tempfile.TemporaryDirectory(prefix="desta2-espeak-")  # removed with this object
+        data = Path(self._folder.name)
+        lay_out(Path(espeakng_loader.get_data_path()), data, OWN_VARIANTS)
         self._variants = data / "voices" / "!v"
         self.sampling_rate: int = self._lib.espeak_Initialize(_RETRIEVAL, 0, str(data).encode(), 0)
         if self.sampling_rate <= 0:

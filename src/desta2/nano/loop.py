@@ -102,8 +102,9 @@ def fit(
     """Train `model` in place, continuing from `folder/state.pt` if it is there.
 
     Args:
-        model: what to train; its parameters are seen by `loss_of`.
-        batch_at: the batch of a step, a pure function of the step number.
+        model: what to train; its parameters are seen by `loss_of`. It is on the accelerator, where there is
+            one, from here on.
+        batch_at: the batch of a step, a pure function of the step number; wherever it is.
         loss_of: (batch, share of the training done in 0..1) → scalar loss.
         recipe: lengths and rates.
         folder: gets `state.pt` (checkpoint) and `log.jsonl`.
@@ -112,10 +113,11 @@ def fit(
         evaluate_every: steps between evaluations.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    model.to(torch.accelerator.current_accelerator() or "cpu")
     optimizer = _optimizer(model, recipe)
     checkpoint, first = folder / "state.pt", 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"])

@@ -14,8 +14,8 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from desta2.data.audio import load_audio
+from desta2.evaluate.answers import is_right
 from desta2.evaluate.run import MAX_NEW_TOKENS, conversation
-from desta2.evaluate.score import is_right
 from desta2.evaluate.tasks import nano_items
 from desta2.records import Clip, read_records, resolve_audio
 

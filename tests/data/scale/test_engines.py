@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
-from pathlib import Path
 from threading import Barrier
 
 import pytest
 import scale_stages
 from loopback_llm import LoopbackLLM, chat, respond_by_url
 from scale_stages import CLIPS, HERE, ids, names
+from waiting import is_running, wait_for
 
 from desta2.data.annotate import annotate
 from desta2.data.scale import Local, Ray, scale
@@ -71,20 +70,6 @@ def test_workers_end_with_the_command(shards, tmp_path, how):
     command.send_signal(how)
     command.wait(30)
     wait_for(lambda: not is_running(worker))
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def is_running(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_without_ray(shards, tmp_path, monkeypatch):

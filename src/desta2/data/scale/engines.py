@@ -13,15 +13,13 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
 from typing import Any, Protocol
 
-from desta2.data.pool import cores
+from desta2.data.pool import cores, die_with_parent
 from desta2.data.scale.work import Outcome, Work, attempt
 from desta2.errors import InputError, RunError
 
@@ -169,16 +167,8 @@ def _attempt_on_ray(work: Work, shard: str, level: int) -> Outcome:
 
 def _begin_process(level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    die_with_parent()
     log_to_stderr(level)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, however it went: it would keep its shard locked."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def log_to_stderr(level: int) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from desta2.errors import InputError
+from desta2.evaluate.answers import normalise
 from desta2.evaluate.dynamic_superb.table import Table
 from desta2.evaluate.rows import cluster_of
-from desta2.evaluate.score import normalise
 from desta2.evaluate.stats import Score, cluster_bootstrap
 from desta2.records import Prediction
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from desta2.evaluate.score import normalise
+from desta2.evaluate.answers import normalise
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CONCLUSION = re.compile(r"\b(?:answer|choice|option)\s*(?:\bis\b\s*:?|:)", re.IGNORECASE)

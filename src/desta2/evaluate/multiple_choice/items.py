@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from desta2.errors import InputError, RecordError
+from desta2.evaluate.answers import normalise
 from desta2.evaluate.multiple_choice.choose import LETTERS
-from desta2.evaluate.score import normalise
 from desta2.evaluate.systems import Question
 from desta2.lines import numbered_lines
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from desta2.data.seed import seed_clip
 from desta2.errors import InputError
+from desta2.evaluate.answers import normalise
 from desta2.evaluate.clips import audio_of
-from desta2.evaluate.score import normalise
 from desta2.evaluate.systems import Question
 from desta2.evaluate.tasks import facts_of
 from desta2.nano.language import ASPECT, ask
