@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from desta2.evaluate.nano_rows import nano_rows
 from desta2.evaluate.rules import is_item_right, is_obeyed
 from desta2.evaluate.tasks import FORMATS_PER_CLIP, facts_of, nano_items
 from desta2.nano.language import ASPECT, ASPECTS, DESCRIBE, ENDS, FORMATS, HELD_OUT_COMBINATIONS, STARTS
@@ -49,6 +50,14 @@ def test_values_outside_the_nano_world_are_left_out(attributes):
 
 def tasks_of(items, family):
     return [item.task.partition("/")[2] for item in items if item.task.startswith(f"{family}/")]
+
+
+def said(item, response=""):
+    """A prediction of an item."""
+    return Prediction.model_validate(
+        {"id": item.id, "task": item.task, "instruction": "", "response": response, "label": item.label}
+        | {"key": item.key, "phrase": item.phrase}
+    )
 
 
 def test_a_clip_without_text_is_not_asked_for_its_words():
@@ -122,13 +131,9 @@ def test_items_are_well_formed(one):
         assert item.id == f"{one.id}/{item.task}"
         assert item.clip == one.id
         family, _, name = item.task.partition("/")
-        said = Prediction.model_validate(
-            {"id": item.id, "task": item.task, "instruction": "", "response": "", "label": item.label}
-            | {"key": item.key, "phrase": item.phrase}
-        )
-        is_item_right(said)  # the scorer knows the task and its label
+        is_item_right(said(item))  # the scorer knows the task and its label
         if family == "kind" and (answer := answer_to(item, facts)):
-            assert is_item_right(said.model_copy(update={"response": answer})), item
+            assert is_item_right(said(item, answer)), item
         if family in ("attribute", "forced"):
             assert item.instruction in ASPECT[name].trained, "wordings that the LLM knows"
         if family == "unseen":
@@ -138,8 +143,15 @@ def test_items_are_well_formed(one):
             assert bool(item.phrase) == (fmt in ("start", "end"))
             assert item.phrase in ({"start": STARTS, "end": ENDS}.get(fmt, [""]))
             assert item.phrase in item.instruction
-            is_obeyed(said)
+            is_obeyed(said(item))
         assert bool(item.first) == (name.partition("+")[0] == "follow-up")
+
+
+def test_rows_of_a_comparison_have_names_of_their_own():
+    items = [item for i in range(60) for item in nano_items([clip(f"c{i}")])]
+    names = [row.name for row in nano_rows([said(item) for item in items])]
+    assert len(names) > 40
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
 @given(some_clips, some_clips)

@@ -55,6 +55,24 @@ def test_fresh_outputs_have_the_wanted_scale():
     assert adapter(torch.randn(4, 1, 11, 16)).std().item() == pytest.approx(3.0, rel=0.1)
 
 
+def test_normalised_outputs_all_have_the_wanted_length():
+    adapter, taps = small(output_scale=0.3, normalise_outputs=True, d_llm=48), torch.randn(4, 2, 11, 16)
+    free = small(output_scale=0.3, d_llm=48)
+    free.load_state_dict(adapter.state_dict())
+    outputs, raw = adapter(taps), free(taps)
+    torch.testing.assert_close(outputs.square().mean(-1).sqrt(), torch.full((2, *outputs.shape[1:2]), 0.3))
+    torch.testing.assert_close(F.cosine_similarity(outputs, raw, dim=-1), torch.ones(outputs.shape[:2]))
+    with torch.no_grad():
+        adapter.projection.weight *= 7
+        adapter.projection.bias *= 7
+    torch.testing.assert_close(adapter(taps), outputs)
+
+
+def test_normalised_outputs_without_a_scale_are_of_length_one():
+    outputs = small(normalise_outputs=True)(torch.randn(4, 2, 11, 16))
+    torch.testing.assert_close(outputs.square().mean(-1), torch.ones(outputs.shape[:2]))
+
+
 def test_dropout_acts_only_in_training():
     adapter, taps = small(adapter_dropout=0.5), torch.randn(4, 1, 11, 16)
     assert torch.equal(adapter(taps), adapter(taps))

@@ -455,6 +455,7 @@ def test_export_of_a_model_of_ours(layout, bases, make_model, tmp_path, caplog):
     [
         ({}, "desta2.5", "its prompts have the layout 'desta2'"),
         ({"standardise_taps": True}, "desta2", "it standardises its taps"),
+        ({"normalise_outputs": True}, "desta2", "it normalises its outputs"),
         ({"encoder_frames": "speech"}, "desta2", "it hears only the frames of a clip's own length"),
         ({"tap_layers": [0, 3]}, "desta2", "it reads the encoder layers [0, 3], where DeSTA2 can only mean [1, 3]"),
         ({"layout": "desta2.5", "tap_layers": [-1, 3]}, "desta2.5", "it reads the input of the first encoder layer"),

@@ -7,6 +7,9 @@ parameter names are ours and map one to one, without reshaping, to the published
 With `encoder_frames` "speech" the cross-attention sees the frames of a clip's own length only. As published
 it sees the whole window, most of which is padding for a short clip: key and value projections of all frames
 are then most of the work.
+With `normalise_outputs` every vector has the same length, that of the LLM's word embeddings. Left free, the
+vectors of a small adapter grow several times as long, and what they say to the LLM beside the voice (describe
+it) drowns instructions that ask for something else.
 """
 
 import math
@@ -175,7 +178,13 @@ class Adapter(nn.Module):
             queries = layer(queries, heard, mask)  # (n_taps * n_audio, n_queries, d_encoder)
         per_tap = queries.unflatten(0, (n_taps, n_audio))  # (n_taps, n_audio, n_queries, d_encoder)
         mixed = torch.einsum("taqd,qt->aqd", per_tap, self.layer_weights.softmax(-1))
-        return self.projection(self.norm(mixed))
+        return self._scaled(self.projection(self.norm(mixed)))
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        if not self.config.normalise_outputs:
+            return vectors
+        scale = 1.0 if self.config.output_scale is None else self.config.output_scale
+        return F.rms_norm(vectors, vectors.shape[-1:]) * scale
 
     def _checked(self, taps: Tensor) -> Tensor:
         expected = (len(self.queries), self.config.d_encoder)

@@ -63,6 +63,8 @@ class Desta2Config(PretrainedConfig):
             it is another one on loading, this version of transformers scales the LLM's embeddings elsewhere,
             and the adapter's vectors are scaled with them (see `bases.embedding_gain`).
         output_scale: Standard deviation of a fresh adapter's outputs; None leaves the projection as drawn.
+        normalise_outputs: Whether each of the adapter's vectors is scaled to a root mean square of
+            `output_scale` (1 where that is None), in training too. Off for the published checkpoints.
         max_transcript_tokens: Longest transcript that the Whisper decoder writes, per window.
         strip_transcripts: Whether white space around Whisper's transcripts is taken off. The published DeSTA2
             keeps it (a transcript mostly starts with a space), DeSTA2.5 takes it off.
@@ -108,6 +110,7 @@ class Desta2Config(PretrainedConfig):
         lora: dict[str, Any] | None = None,
         llm_embedding_std: float | None = None,
         encoder_frames: str = "all",
+        normalise_outputs: bool = False,
         **kwargs: Any,
     ) -> None:
         _refuse_unknown(kwargs)
@@ -138,6 +141,7 @@ class Desta2Config(PretrainedConfig):
         self.lora = None if lora is None else _lora(lora)
         self.llm_embedding_std = llm_embedding_std
         self.encoder_frames = encoder_frames
+        self.normalise_outputs = normalise_outputs
         self._check()
         super().__init__(**kwargs)
 
@@ -160,6 +164,8 @@ class Desta2Config(PretrainedConfig):
             )
         if not 0 <= self.adapter_dropout < 1:
             raise ConfigError(f"adapter_dropout is {self.adapter_dropout}; it must be at least 0 and below 1")
+        if self.output_scale is not None and not self.output_scale > 0:
+            raise ConfigError(f"output_scale is {self.output_scale}; it must be above 0, or null")
         if not self.max_clip_seconds > 0:
             raise ConfigError(f"max_clip_seconds is {self.max_clip_seconds}; it must be above 0")
 

@@ -247,6 +247,8 @@ def _check_exportable(source: str, config: Desta2Config, layout: Layout, encoder
         problems.append("its LLM is changed by LoRA weights")
     if config.standardise_taps:
         problems.append("it standardises its taps")
+    if config.normalise_outputs:
+        problems.append("it normalises its outputs")
     if config.encoder_frames != "all":
         problems.append("it hears only the frames of a clip's own length")
     nominal = default_tap_layers(config.encoder_layers, len(config.tap_layers))

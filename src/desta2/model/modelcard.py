@@ -183,6 +183,7 @@ def _settings(config: Desta2Config) -> str:
         ("queries per clip", config.n_queries),
         ("encoder layers read (outputs from 0; -1 is the first layer's input)", taps),
         ("taps standardised", "yes" if config.standardise_taps else "no"),
+        ("outputs normalised", "yes" if config.normalise_outputs else "no"),
         ("frames heard", "those of the clip" if config.encoder_frames == "speech" else "the whole window"),
         ("layout of the prompt", f"`{config.layout}`"),
         ("system prompt with clips", "none" if config.system_prompt is None else f"`{config.system_prompt}`"),

@@ -61,11 +61,13 @@ def run_demo(folder: Path, size: DemoSize = DemoSize()) -> dict[str, Any]:
     """
     started = time.monotonic()
     keep_settings(folder, asdict(size))
-    pairs = build_pairs(folder, size.train_clips, size.seed)
-    config = adapter_config([pairs], folder / "adapter", size.steps, size.seed)
+    pairs, adapter = folder / "pairs", folder / "adapter"
+    if not adapter.exists():  # answers that failed would be asked for again, beside an adapter without them
+        build_pairs(folder, size.train_clips, size.seed)
+    config = adapter_config([pairs], adapter, size.steps, size.seed)
     trained = train(config)
     built = round(time.monotonic() - started, 1)
-    log = [json.loads(line) for line in (folder / "adapter" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
     facts = {
         "training clips": str(size.train_clips),
         "training steps": f"{size.steps} of {config.run.batch_size} pairs",

@@ -21,6 +21,7 @@ def adapter_config(pairs: Sequence[Path], output: Path, steps: int, seed: int) -
             adapter_intermediate=640,
             adapter_dropout=0.0,
             standardise_taps=True,
+            normalise_outputs=True,
         ),
         data=DataConfig(train=list(pairs), cache_taps=True),
         run=RunConfig(

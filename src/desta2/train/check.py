@@ -34,8 +34,8 @@ from desta2.train.blueprint import Blueprint, draw
 from desta2.train.checkpoints import FOLDER, newest
 from desta2.train.config import ModelConfig, RunConfig, TrainConfig
 
-# What an adapter hears; weights of the same shapes do not tell.
-_HEARD = ("tap_layers", "encoder_frames")
+# What an adapter hears and how it tells it; weights of the same shapes do not tell.
+_HEARD = ("tap_layers", "encoder_frames", "normalise_outputs")
 
 
 def check_run(config: TrainConfig) -> Blueprint:

@@ -31,6 +31,7 @@ class ModelConfig(StrictModel):
             hardware computes in it.
         encoder_frames: "all": the adapter sees the whole window, as published. "speech": the frames of the
             clip's own length, which is faster for short clips.
+        normalise_outputs: scales the adapter's vectors to the length of the LLM's embeddings.
     """
 
     llm: str
@@ -49,6 +50,7 @@ class ModelConfig(StrictModel):
     adapter_heads: int | None = Field(None, ge=1)
     adapter_dropout: float = Field(0.1, ge=0, lt=1)
     standardise_taps: bool = False
+    normalise_outputs: bool = False
     query_std: float = Field(1.0, gt=0)
     encoder_dtype: Literal["float32", "bfloat16", "float16"] | None = None
     encoder_frames: Literal["all", "speech"] = "all"
