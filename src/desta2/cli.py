@@ -33,6 +33,7 @@ from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
 from desta2.commands.scale import app as scale
 from desta2.commands.score import app as score
+from desta2.commands.serve import serve
 from desta2.commands.train import train
 from desta2.errors import Desta2Error
 
@@ -76,7 +77,7 @@ _verb: Callable[..., None]
 for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, features, train):
     app.command()(_verb)
 app.command(cls=BesideVerbs)(evaluate)
-for _verb in (chat, convert):
+for _verb in (chat, serve, convert):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 app.add_typer(scale, name="scale")

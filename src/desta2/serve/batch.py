@@ -1,9 +1,9 @@
 """Answers that are written together: rows join and leave between two steps of the LLM.
 
-Each step is one forward pass for all rows. New rows are read in a pass of their own (a prompt is longer than a
-token), and then join. The trade-off: caches are copied when rows join or leave, which costs less than a step,
-and buys that a row never waits for the end of another. LLMs whose caches cannot be joined (see `caches`) are
-answered correctly, but each row takes steps of its own.
+Each step is one forward pass for all rows. New rows are read in a pass of their own (a prompt is longer than
+a token), and then join. The trade-off: caches are copied when rows join or leave, which costs less than a
+step, and buys that a row never waits for the end of another. LLMs whose caches cannot be joined (see
+`caches`) are answered correctly, but each row takes steps of its own.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ keeps its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,8 @@ def thinned(cache: Cache, rows: Sequence[int], first: int) -> DynamicCache:
 
 def _tensors(cache: Cache) -> list[Tensor]:
     """Keys and values of each layer in turn: (batch, heads, length, width)."""
-    return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+    layers: list[Any] = cache.layers
+    return [tensor for layer in layers for tensor in (layer.keys, layer.values)]
 
 
 def _made(tensors: Sequence[Tensor]) -> DynamicCache:

@@ -1,8 +1,8 @@
 """How many requests are worked on at once, who comes next, and who is turned away.
 
-Places are given to clients in turn, so that one who asks for much does not keep out one who asks for little.
-The queue is short on purpose: who cannot be served soon learns it at once, and those who are let in keep their
-latency.
+Places are given to clients in turn, so that one who asks for much does not keep out one who asks for
+little. The queue is short on purpose: who cannot be served soon learns it at once, and those who are let in
+keep their latency.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class Gate:
             if not self._present[client]:
                 del self._present[client]
 
+    def is_full(self) -> bool:
+        """Whether another request would be turned away."""
+        return self.taken >= self._places and self.waiting >= self._queue
+
     def _count(self, client: str) -> None:
         present = self._present.get(client, 0)
         if present >= self._per_client:
@@ -76,9 +80,10 @@ class Gate:
                 f"{present} requests of this client are being answered or wait; it may have "
                 f"{self._per_client} at once"
             )
-        if self.taken >= self._places and self.waiting >= self._queue:
+        if self.is_full():
             raise Overloaded(
-                f"the server is answering {self.taken} requests and {self.waiting} wait; try again in a moment"
+                f"the server is answering {self.taken} requests and {self.waiting} wait; try again in a "
+                "moment"
             )
         self._present[client] = present + 1
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from desta2.errors import Desta2Error, RunError
 from desta2.model.chat import Question, prepare
 from desta2.model.hearing import Heard
-from desta2.model.messages import Turn
 
 if TYPE_CHECKING:
     from desta2.model.modeling import Desta2Model
@@ -62,11 +61,15 @@ class Listener:
             self._hearing = asyncio.create_task(self._hear_all())
         return await clip.heard
 
-    async def question(self, turns: Sequence[Turn]) -> Question:
-        """The prompt of a conversation whose clips were heard."""
+    async def question(self, messages: Sequence[Mapping[str, Any]]) -> Question:
+        """The prompt of a conversation in which `Heard` stands for its clips.
+
+        Raises:
+            InputError: It cannot be written as a prompt, or is too long for the LLM.
+        """
         loop = asyncio.get_running_loop()
         [question] = await loop.run_in_executor(
-            self._thread, prepare, self._model, [turns], [None], None, True
+            self._thread, prepare, self._model, [messages], [None], None, True
         )
         return question
 

@@ -70,7 +70,7 @@ class Row:
 
     def processed(self, scores: Tensor) -> Tensor:
         """(1, vocabulary) of the LLM's → what the next token is chosen by."""
-        ids = torch.tensor([self._prompt + self._ids], device=scores.device)
+        ids: Any = torch.tensor([self._prompt + self._ids], device=scores.device)
         return self.processors(ids, scores)
 
     def draw(self, scores: Tensor) -> int:

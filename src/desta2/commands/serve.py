@@ -1,0 +1,109 @@
+"""The verb serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from desta2.commands import Verbose, quiet_transformers
+from desta2.commands.model import Fast, Model
+
+
+def serve(
+    model: Model = "nano",
+    name: Annotated[
+        str | None, typer.Option(help="What requests call the model; default: as given with --model.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="File of API keys, one NAME:HASH a line; see --new-key.")
+    ] = None,
+    new_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Print a fresh API key and its line, and exit.")
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open-to-all", help="Listen beyond this machine without API keys.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name under which a proxy on this machine addresses the server; repeat."),
+    ] = None,
+    audio_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST", help="Fetch clips by URL from this host, '*.example.com' or host:port; repeat."
+        ),
+    ] = None,
+    answers_at_once: Annotated[int, typer.Option(min=1, help="Answers that are written together.")] = 32,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait; more get 429.")] = 16,
+    per_client: Annotated[
+        int, typer.Option(min=1, help="Requests of one API key (or address) at once.")
+    ] = 1024,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 1024,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Longest clip, in seconds.")] = 600.0,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest request.")] = 64,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds until an answer has to be complete.")
+    ] = 120.0,
+    fast: Fast = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Serve a model over HTTP, by OpenAI's API.
+
+    Example: desta2 serve --model nano, and then with the official client
+    OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="-").chat.completions.create(model="nano", …)
+    """
+    from desta2.serve.fetch import FetchRules
+    from desta2.serve.keys import Keys
+    from desta2.serve.keys import new_key as make_key
+    from desta2.serve.settings import LOOPBACK_NAMES, Limits, is_loopback
+
+    if new_key is not None:
+        key, line = make_key(new_key)
+        typer.echo(f"key, for the client, shown only now: {key}\nline, for the file of keys: {line}")
+        return
+    keys = None if api_keys is None else Keys.read(api_keys)
+    _check_open(host, keys is not None, open_to_all)
+    local = is_loopback(host)
+    limits = Limits(
+        body_bytes=max_megabytes << 20,
+        clip_seconds=max_seconds,
+        total_seconds=2 * max_seconds,
+        answer_tokens=max_tokens,
+        answers_at_once=answers_at_once,
+        queue=queue,
+        per_client=per_client,
+        seconds=timeout,
+    )
+    from desta2.serve.running import run
+    from desta2.serve.service import Backend, Settings
+
+    settings = Settings(
+        name=name or model,
+        limits=limits,
+        keys=keys,
+        rules=FetchRules(tuple(audio_from or ()), max_bytes=limits.body_bytes),
+        hosts=(*LOOPBACK_NAMES, *(allow_host or ())) if local else (),
+    )
+    quiet_transformers()
+    from desta2.model.modeling import load
+    from desta2.serve.local import LocalSpeaker
+
+    loaded = load(model, fast=fast)
+    run(Backend(loaded, lambda: LocalSpeaker(loaded)), settings, host, port)
+
+
+def _check_open(host: str, has_keys: bool, open_to_all: bool) -> None:
+    from desta2.errors import InputError
+    from desta2.serve.settings import is_loopback
+
+    if not is_loopback(host) and not has_keys and not open_to_all:
+        raise InputError(
+            f"--host {host} lets other machines in, and nobody would be asked for a key: give --api-keys "
+            "FILE (--new-key NAME makes one), or --open-to-all if that is meant"
+        )
