@@ -95,7 +95,11 @@ def serve(
     from desta2.serve.local import LocalSpeaker
 
     loaded = load(model, fast=fast)
-    run(Backend(loaded, lambda: LocalSpeaker(loaded)), settings, host, port)
+    run(Backend(loaded, lambda: LocalSpeaker(loaded)), settings, host, port, _say_where)
+
+
+def _say_where(url: str) -> None:
+    typer.echo(f"serving at {url} (Ctrl-C ends it)", err=True)
 
 
 def _check_open(host: str, has_keys: bool, open_to_all: bool) -> None:

@@ -6,27 +6,35 @@ answer may take, and then the process ends: with 0, or with 130 after Ctrl-C. A 
 
 from __future__ import annotations
 
-import logging
 import signal
+import socket
 import sys
+from collections.abc import Callable
 
 from desta2.errors import RunError
 from desta2.serve.service import Backend, Settings
 
-log = logging.getLogger(__name__)
+_BACKLOG = 2048
 
 _SWITCH_SECONDS = 5e-4
 """How long a thread may keep Python to itself. The LLM's thread computes nearly all the time, and each event
 that is sent waits for it: with Python's 5 ms a stream of 32 clients stutters."""
 
 
-def run(backend: Backend, settings: Settings, host: str, port: int) -> None:
+def run(
+    backend: Backend,
+    settings: Settings,
+    host: str,
+    port: int,
+    listening: Callable[[str], None] = lambda _: None,
+) -> None:
     """Serve until a signal.
 
     Args:
         backend: What hears and speaks.
         settings: Of the server.
-        host, port: Where to listen; port 0 takes a free one, which the log names.
+        host, port: Where to listen; port 0 takes a free one.
+        listening: Called with the base URL of the API, once connections are taken.
 
     Raises:
         RunError: The address cannot be had, or the server's packages are not installed.
@@ -39,21 +47,29 @@ def run(backend: Backend, settings: Settings, host: str, port: int) -> None:
         raise RunError(f"{error.name} is not installed: pip install 'desta2[serve]'") from error
     config = uvicorn.Config(
         make_app(backend, settings),
-        host=host,
-        port=port,
         access_log=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
     )
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # uvicorn raises a signal that it has obeyed once more; then the handler from before it decides.
-    signal.signal(signal.SIGTERM, _end)
+    with _bound(host, port) as bound:
+        listening(_url(host, bound.getsockname()[1]))
+        # uvicorn raises a signal that it has obeyed once more; then the handler from before it decides.
+        signal.signal(signal.SIGTERM, _end)
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        uvicorn.Server(config).run()
-    except SystemExit as error:
-        if error.code:  # uvicorn's way to say that it could not bind
-            raise RunError(f"cannot listen on {host} port {port}; the log says why") from error
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise RunError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
 def _end(*_: object) -> None:
