@@ -148,8 +148,8 @@ class LocalSpeaker:
         chosen = self._batch.choose()
         grown = [(self._listeners[id(row)], row.take(token)) for row, token in chosen]
         finished = [listener.row for listener, delta in grown if delta.finish is not None]
-        self._send(grown)
         self._drop(finished)
+        self._send(grown)
         self._batch.go_on({id(row): token for row, token in chosen})
         self.steps += 1
 
