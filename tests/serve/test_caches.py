@@ -35,7 +35,9 @@ def test_joined_rows_are_the_rows_of_both(one, other):
         for mine, theirs in zip(row(both, number, one[1]), row(first, number, one[1]), strict=True):
             assert torch.equal(mine, theirs)
     for number in range(other[0]):
-        for mine, theirs in zip(row(both, one[0] + number, other[1]), row(second, number, other[1]), strict=True):
+        for mine, theirs in zip(
+            row(both, one[0] + number, other[1]), row(second, number, other[1]), strict=True
+        ):
             assert torch.equal(mine, theirs)
     padding = both.layers[0].keys[: one[0], :, : both.get_seq_length() - one[1]]
     assert not padding.any()
@@ -48,7 +50,9 @@ def test_thinned_caches_keep_rows_and_what_is_not_padding(rows, length, data):
     first = data.draw(st.integers(0, length - 1))
     thin = thinned(made, kept, first)
     for place, number in enumerate(kept):
-        for mine, theirs in zip(row(thin, place, length - first), row(made, number, length - first), strict=True):
+        for mine, theirs in zip(
+            row(thin, place, length - first), row(made, number, length - first), strict=True
+        ):
             assert torch.equal(mine, theirs)
     assert thin.get_seq_length() == length - first
 

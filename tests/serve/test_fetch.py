@@ -156,7 +156,7 @@ def test_a_star_stands_for_subdomains_alone():
     for host in ("example.com", "evilexample.com"):
         with pytest.raises(InputError, match="fetches no clips from"):
             get(f"http://{host}/", FetchRules(("*.example.com",)))
-    with pytest.raises(InputError, match="there is no host|cannot be fetched|no host of the public"):
+    with pytest.raises(InputError, match=r"there is no host a\.example\.com"):
         get("http://a.example.com/", FetchRules(("*.example.com",), seconds=5))
 
 

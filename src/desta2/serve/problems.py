@@ -8,6 +8,7 @@ Source: https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from starlette.responses import Response
 from desta2.errors import InputError
 from desta2.serve.gate import Overloaded
 
+_FORM = re.compile(r"str|constrained-str|list\[.*\]")
+_LONGEST_PLACE = 200
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -69,11 +72,25 @@ def problem_of(error: Exception) -> Problem:
 
 
 def problem_of_body(error: ValidationError) -> Problem:
-    """What is wrong with the JSON of a request, by its first mistake."""
-    mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(step) for step in mistake["loc"]) or None
+    """What is wrong with the JSON of a request.
+
+    The deepest mistake is named: where several forms are possible, it is in the one that came nearest.
+    """
+    mistakes = error.errors(include_url=False, include_input=False, include_context=False)
+    mistake = max(mistakes, key=lambda one: len(one["loc"]))
+    place = _place(mistake["loc"]) or None
     if mistake["type"] == "extra_forbidden":
         return Problem(400, f"Unrecognized request argument supplied: {place}", place, "unknown_parameter")
     if mistake["type"] == "json_invalid":
         return Problem(400, f"the body is not JSON: {mistake['msg']}", code="invalid_json")
     return Problem(400, f"{place or 'body'}: {mistake['msg']}", place, "invalid_value")
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    """Where a mistake is, without pydantic's names of forms: `str`, `list[…]`, and tags behind a number."""
+    kept = [
+        step
+        for before, step in zip((None, *steps), steps, strict=False)
+        if isinstance(step, int) or not (isinstance(before, int) or _FORM.fullmatch(step))
+    ]
+    return ".".join(map(str, kept))[:_LONGEST_PLACE]
