@@ -28,6 +28,7 @@ from desta2.commands.data import annotate, seed
 from desta2.commands.demo import demo
 from desta2.commands.evaluate import evaluate
 from desta2.commands.features import features
+from desta2.commands.inspect import inspect
 from desta2.commands.model import chat
 from desta2.commands.nano import app as nano
 from desta2.commands.respond import respond
@@ -35,6 +36,7 @@ from desta2.commands.scale import app as scale
 from desta2.commands.score import app as score
 from desta2.commands.serve import serve
 from desta2.commands.train import train
+from desta2.commands.ui import ui
 from desta2.errors import Desta2Error
 
 INTERRUPTED = 130
@@ -77,7 +79,7 @@ _verb: Callable[..., None]
 for _verb in (demo, corpus, augment, annotate, seed, respond, check, build, features, train):
     app.command()(_verb)
 app.command(cls=BesideVerbs)(evaluate)
-for _verb in (chat, serve, convert):
+for _verb in (chat, inspect, serve, ui, convert):
     app.command()(_verb)
 app.add_typer(nano, name="nano")
 app.add_typer(scale, name="scale")

@@ -290,6 +290,22 @@ def f0_median_hz(samples: NDArray[np.float32], spans: Sequence[tuple[int, int]] 
     return float(np.median(voiced))
 
 
+def f0_contour_hz(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pitch over time, by the same method as `f0_median_hz`.
+
+    Args:
+        samples: (samples,).
+
+    Returns:
+        Times in seconds and pitch in Hz, each (frames,), 32 ms apart; NaN where there is no voice.
+    """
+    if len(samples) == 0:
+        return np.empty(0), np.empty(0)
+    result = _octave_up(samples)
+    pitch = np.where(result.confidence >= 0.5, result.pitch_hz / 2, np.nan)
+    return np.arange(len(pitch)) * _F0_FRAME / SAMPLE_RATE, pitch
+
+
 def _octave_up(samples: NDArray[np.float32]) -> Any:
     """What SwiftF0 hears in samples that are played twice as fast: each pitch is twice the true one."""
     import soxr
