@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from desta2.data.annotate import annotate_clip
 from desta2.data.attributes import Scheme, describe
 from desta2.data.audio import SAMPLE_RATE
 from desta2.data.seed import seed_clip
+from desta2.model.hearing import processor_of, windows_of
+from desta2.model.transcribe import detect_languages
 from desta2.records import Clip
 
 if TYPE_CHECKING:
@@ -68,10 +71,20 @@ def inspect_clip(samples: np.ndarray, model: Desta2Model, scheme: Scheme) -> Ins
         InputError: The clip is longer than the model takes.
     """
     transcript = model.hear([samples])[0].transcript.strip()
-    clip = annotate_clip(Clip(id="clip", audio="-", text=transcript), samples, scheme)
+    bare = Clip(id="clip", audio="-", text=transcript, language=_language(samples, model))
+    clip = annotate_clip(bare, samples, scheme)
     return Inspection(
         samples, transcript, clip.measured, describe(clip, scheme), seed_clip(clip, scheme).seed
     )
+
+
+def _language(samples: np.ndarray, model: Desta2Model) -> str:
+    """What Whisper takes the first window's language for; one that knows English alone is not asked."""
+    processor = processor_of(model)
+    first = windows_of(processor, samples, "")[0].samples
+    with torch.no_grad():
+        heard = model.encode(processor.features([first])).last_hidden_state
+    return detect_languages(model.whisper, heard)[0] or "en"
 
 
 def scheme_of(model: str, given: Path | None = None) -> Scheme:

@@ -29,7 +29,7 @@ _QUESTIONS = (
 _FONTS = ("system-ui", "sans-serif")
 THEME = gr.themes.Soft(primary_hue="teal", font=_FONTS, font_mono=("ui-monospace", "monospace"))
 CSS = """
-footer {display: none !important}
+footer, button[aria-label="Share"], button[title="Share"] {display: none !important}
 #seed textarea {font-family: ui-monospace, monospace}
 @media (max-width: 640px) {.gradio-container {padding: 4px !important} h1 {font-size: 1.3rem}}
 """
@@ -98,7 +98,12 @@ def _add_chat(chat: Chat, examples: list[Path]) -> None:
 
 def _add_inspector(chat: Chat, examples: list[Path]) -> None:
     clip = gr.Audio(
-        sources=["upload", "microphone"], type="filepath", label="Clip", elem_id="clip", format="wav"
+        sources=["upload", "microphone"],
+        type="filepath",
+        label="Clip",
+        elem_id="clip",
+        format="wav",
+        buttons=["download"],
     )
     if examples:
         gr.Examples([[str(path)] for path in examples], clip, label="Clips to try")
