@@ -34,8 +34,9 @@ $(OLDEST)/.installed: $(INSTALLED)
 	  install 'transformers==$(OLDEST_TRANSFORMERS)'
 	@touch $@
 
-# Tests of one file stay in one process: those of the demo share its run.
+# Tests of one file stay in one process: those of the demo share its run. The page is tried in Debian's Chromium.
 e2e: install
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends chromium; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 demo: install

@@ -54,9 +54,9 @@ def run(chat: Chat, name: str, host: str, port: int, listening: Callable[[str], 
 
 
 def examples() -> list[Path]:
-    """The example clips of a checkout; an installed package has none."""
-    folder = Path(__file__).parents[3] / "examples"
-    return sorted(folder.glob("*.wav"))
+    """The example clips: in a wheel within the package, in a checkout beside its sources."""
+    package = Path(__file__).parents[1]
+    return sorted([*package.glob("examples/*.wav"), *package.parents[1].glob("examples/*.wav")])
 
 
 def _free_port(host: str) -> int:
