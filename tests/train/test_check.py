@@ -1,5 +1,6 @@
 """What is impossible in a run is told before a weight loads, and says what was meant."""
 
+import json
 import shutil
 
 import pytest
@@ -92,6 +93,12 @@ def test_an_adapter_to_start_from(plain, bases, make_model, tmp_path, request):
     other = r"its tap_layers is \[0, 1, 2, 3\], and model\.tap_layers is \[-1, 0, 2, 3\]$"
     with pytest.raises(CheckpointError, match=other):
         check_run(plain(model={"adapter": start, "tap_layers": [-1, 0, 2, 3]}))
+    saved = json.loads((start / "config.json").read_text())
+    del saved["normalise_outputs"]  # a folder from before there was such a key
+    for told in ({"normalise_outputs": False}, {}):
+        (start / "config.json").write_text(json.dumps(saved | told))
+        with pytest.raises(CheckpointError, match=r"its normalise_outputs is False, and model\.normalise_"):
+            check_run(plain(model={"adapter": start, "normalise_outputs": True}))
     (start / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"start/config\.json cannot be read"):
         check_run(plain(model={"adapter": start}))

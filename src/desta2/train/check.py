@@ -36,6 +36,7 @@ from desta2.train.config import ModelConfig, RunConfig, TrainConfig
 
 # What an adapter hears and how it tells it; weights of the same shapes do not tell.
 _HEARD = ("tap_layers", "encoder_frames", "normalise_outputs")
+_BEFORE = {"encoder_frames": "all", "normalise_outputs": False}  # what folders that do not tell were
 
 
 def check_run(config: TrainConfig) -> Blueprint:
@@ -197,6 +198,7 @@ def _differences(folder: Path, blueprint: Blueprint) -> list[str]:
     if blueprint.config.lora is not None and (folder / lora.WEIGHTS_FILE).is_file():
         problems += key_problems(_shapes(folder / lora.WEIGHTS_FILE), lora.weights(blueprint.llm))
     trained = _configuration(folder / CONFIG_FILE)
+    trained = trained and {**_BEFORE, **trained}
     for key in _HEARD:
         if key in trained and trained[key] != (given := getattr(blueprint.config, key)):
             problems.append(f"its {key} is {trained[key]}, and model.{key} is {given}")
