@@ -434,3 +434,31 @@ def _wav(samples):
     file = io.BytesIO()
     soundfile.write(file, samples, 16000, format="WAV")
     return file.getvalue()
+
+
+class Broken(Slow):
+    """A speaker whose engine fails, after a word or at once."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.words = words
+
+    async def speak(self, question, sampling):
+        from desta2.errors import RunError
+        from desta2.serve.speaking import Delta
+
+        for _ in range(self.words):
+            yield Delta("word", 1)
+        raise RunError("no connection to 10.0.0.5")
+
+
+@pytest.mark.parametrize("words", [0, 1])
+def test_a_failure_is_told_to_the_log_alone(words, nano, caplog):
+    with served(nano, speaker=lambda: Broken(words)) as address:
+        client = client_of(address)
+        with pytest.raises(openai.InternalServerError, match="the server failed to answer") as caught:
+            create(client, about(LOUD))
+        assert "10.0.0.5" not in str(caught.value)
+        with pytest.raises(openai.APIError, match="the server failed to answer"):
+            list(create(client, about(LOUD), stream=True))
+    assert caplog.text.count("a request failed: RunError: no connection to 10.0.0.5") == 2

@@ -8,6 +8,7 @@ Source: https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from starlette.responses import Response
 
 from desta2.errors import InputError
 from desta2.serve.gate import Overloaded
+
+log = logging.getLogger(__name__)
 
 _FORM = re.compile(r"str|constrained-str|list\[.*\]")
 _LONGEST_PLACE = 200
@@ -68,6 +71,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(400, str(error), code="invalid_value")
     if isinstance(error, TimeoutError):
         return Problem(504, "the answer took longer than this server allows", code="timeout")
+    log.error("a request failed: %s: %s", type(error).__name__, error)
     return Problem(500, "the server failed to answer; its log says why", code="internal_error")
 
 

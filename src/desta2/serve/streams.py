@@ -46,7 +46,6 @@ class EventStream(Response):
         except Exception as error:
             if not self._started:
                 raise
-            log.warning("an answer failed midway: %s", type(error).__name__)
             await send(_part(event(problem_of(error).body())))
             await send(_part(b"", last=True))
 
