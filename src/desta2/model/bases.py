@@ -59,7 +59,7 @@ def load_llm(
     Raises:
         CheckpointError: it cannot be loaded, or the library that is to round it is missing.
     """
-    config = _config("LLM", llm, hub_options)
+    config = config_of("LLM", llm, hub_options)
     options = {"device_map": device_map, **hub_options}
     if quantization_config is not None:
         options["quantization_config"] = quantization_config
@@ -68,7 +68,7 @@ def load_llm(
 
 def load_whisper(encoder: str, dtype: Any, device: torch.device, **hub_options: Any) -> Any:
     """Load a Whisper from a folder or hub id, onto `device`."""
-    config = _config("Whisper", encoder, hub_options)
+    config = config_of("Whisper", encoder, hub_options)
     if not isinstance(config, WhisperConfig):
         raise CheckpointError(f"{encoder} is a {config.model_type} model; the encoder must be a Whisper")
     return _load(WhisperForConditionalGeneration, "Whisper", encoder, config, dtype, **hub_options).to(device)
@@ -79,8 +79,12 @@ def of_bases(hub_options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hub_options.items() if name != "revision"}
 
 
-def _config(what: str, base: str, hub_options: Mapping[str, Any]) -> Any:
-    """The configuration, loaded apart: transformers 5.0 forgets the token when a model class loads it."""
+def config_of(what: str, base: str, hub_options: Mapping[str, Any]) -> Any:
+    """The configuration, loaded apart: transformers 5.0 forgets the token when a model class loads it.
+
+    Raises:
+        CheckpointError: It cannot be loaded.
+    """
     try:
         return AutoConfig.from_pretrained(base, **hub_options)
     except (OSError, ValueError) as error:

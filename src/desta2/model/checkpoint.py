@@ -25,6 +25,7 @@ from desta2.nano import nano_path
 ADAPTER_FILE = "adapter.safetensors"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 
 
 def model_folder(
@@ -262,7 +263,17 @@ def check_base(what: str, base: str, module: nn.Module, expected: str | None, ca
     Raises:
         CheckpointError: They differ, or it has none (see `base_fingerprint`).
     """
-    if expected is not None and expected != (actual := base_fingerprint(base, module, cache_dir)):
+    if expected is not None:
+        require_fingerprint(what, base, base_fingerprint(base, module, cache_dir), expected)
+
+
+def require_fingerprint(what: str, base: str, actual: str, expected: str) -> None:
+    """Compare two fingerprints of a frozen model.
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    if actual != expected:
         raise CheckpointError(
             f"the {what} at {base} is not the one that the adapter was trained with (fingerprint "
             f"{actual[:12]}, expected {expected[:12]}); use the right one, or pass allow_other_bases=True to "
@@ -286,7 +297,7 @@ def _weight_files(folder: Path) -> list[Path]:
     Some repositories keep the weights a second time (`consolidated.safetensors`), and a cache holds only
     what was asked for: such files must not count.
     """
-    index = folder / f"{WEIGHTS_FILE}.index.json"
+    index = folder / INDEX_FILE
     names = {WEIGHTS_FILE}
     if not (folder / WEIGHTS_FILE).is_file() and index.is_file():
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())

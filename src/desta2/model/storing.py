@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor
 
 from desta2.errors import ConfigError
-from desta2.model import bases, checkpoint, lora, saving
+from desta2.model import bases, checkpoint, lora, saving, skeleton
 from desta2.model.configuration import Desta2Config
 from desta2.model.fast import chosen_dtype, quantise
 from desta2.model.modelcard import CardFacts
@@ -85,6 +85,7 @@ class Stored:
         encoder_id: str | None = None,
         allow_other_bases: bool = False,
         fast: bool = False,
+        embeddings_only: bool = False,
         **options: Any,
     ) -> Desta2Model:
         """Load a model folder or hub id and the frozen models that it names.
@@ -99,12 +100,14 @@ class Stored:
             allow_other_bases: Accept frozen models with other weights than in training.
             fast: For answering only: bfloat16 where the hardware computes in it, else int8 on the CPU.
                 Answers change a little.
+            embeddings_only: Of the LLM only its input embeddings, on the one device that `device_map` names:
+                for hearing and prompts, which an engine elsewhere answers (see `skeleton`).
             options: `config`, and hub options (`token`, `cache_dir`, …; `revision` is the model folder's).
 
         Raises:
             CheckpointError: Something is missing, does not fit, or is not what the adapter was trained with.
-            ConfigError: An option or a configuration key is unknown, an option cannot be had with `fast`, or
-                peft is missing.
+            ConfigError: An option or a configuration key is unknown, an option cannot be had with `fast` or
+                `embeddings_only`, or peft is missing.
         """
         hub = {name: options.pop(name) for name in bases.HUB_OPTIONS if name in options}
         config = options.pop("config", None)
@@ -114,6 +117,8 @@ class Stored:
         folder = checkpoint.model_folder(path_or_id, **hub)
         config = config or Desta2Config.from_pretrained(folder)
         lora.check_installed(config)
+        if embeddings_only:
+            skeleton.check_options(config, quantization_config)
         if config.lora is not None:
             checkpoint.model_folder(path_or_id, lora.FILES, **hub)
         if fast:
@@ -123,14 +128,21 @@ class Stored:
             encoder_id or config.encoder_id, None if encoder_id else folder
         )
         base_hub = bases.of_bases(hub)
-        llm, whisper = bases.load(llm_path, encoder_path, dtype, device_map, quantization_config, **base_hub)
+        if embeddings_only:
+            llm = skeleton.load(llm_path, dtype, device_map, **base_hub)
+        else:
+            llm = bases.load_llm(llm_path, dtype, device_map, quantization_config, **base_hub)
+        whisper = bases.load_whisper(encoder_path, dtype, bases.device_of(llm), **base_hub)
         if not allow_other_bases:
             cache = hub.get("cache_dir")
-            checkpoint.check_base("LLM", llm_path, llm, config.llm_fingerprint, cache)
+            if embeddings_only:
+                skeleton.check(llm_path, llm, config, cache)
+            else:
+                checkpoint.check_base("LLM", llm_path, llm, config.llm_fingerprint, cache)
             checkpoint.check_base("Whisper", encoder_path, whisper, config.encoder_fingerprint, cache)
         if fast and dtype is None:
-            quantise(llm)
-            quantise(whisper)
+            for module in [whisper] if embeddings_only else [llm, whisper]:
+                quantise(module)
         processor = Desta2Processor.from_bases(config, llm_path, encoder_path, **base_hub)
         model = cast("type[Desta2Model]", cls)(config, whisper, llm, processor)
         model._base_paths = {"llm_id": llm_path, "encoder_id": encoder_path}
