@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
-from desta2.errors import InputError, RunError
+from desta2.errors import RunError
 from desta2.model.chat import Question
 from desta2.model.sampling import Sampling
 from desta2.serve.batch import Batch
@@ -94,13 +94,7 @@ class LocalSpeaker:
             InputError: The prompt leaves no room for an answer.
             RunError: The LLM failed, or the speaker was closed.
         """
-        row = Row(self._model, question, sampling)
-        if row.is_full():
-            raise InputError(
-                f"the conversation takes {len(question.input_ids)} tokens, which leaves this LLM no room for "
-                "an answer; leave out turns or clips"
-            )
-        listener = Waiting(row)
+        listener = Waiting(Row(self._model, question, sampling))
         with self._awake:
             if self._closed:
                 raise RunError("the server is being shut down")
