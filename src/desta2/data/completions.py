@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic_core import from_json
@@ -74,15 +75,34 @@ def read_reply(content: bytes, api: Api, unsaid: str | None = None) -> Reply:
     return Reply(text.strip(), ended == "stop")
 
 
-def read_models(content: bytes) -> dict[str, str]:
-    """The models of a server: the name to ask for → what it is (vLLM's `root`), or the same name."""
+@dataclass(frozen=True)
+class ServedModel:
+    """A model of a server.
+
+    Attributes:
+        name: to ask for it.
+        root: what it is (vLLM's `root`), or the same name.
+        context: tokens of prompt and answer that the server takes, where it says so (vLLM's `max_model_len`).
+    """
+
+    name: str
+    root: str
+    context: int | None = None
+
+
+def read_models(content: bytes) -> dict[str, ServedModel]:
+    """The models of a server, by name."""
     found = _object(content)
     entries = found.get("data")
     models = {}
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, Mapping) and isinstance(name := entry.get("id"), str) and name:
-            root = entry.get("root")
-            models[name] = root if isinstance(root, str) and root else name
+            root, length = entry.get("root"), entry.get("max_model_len")
+            models[name] = ServedModel(
+                name,
+                root if isinstance(root, str) and root else name,
+                length if isinstance(length, int) and length > 0 else None,
+            )
     return models
 
 

@@ -14,20 +14,14 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import httpx2
-
 from desta2.data.backbone import Backbone, fingerprint_of_served
 from desta2.data.backends import Failure, Kind, PromptStyle, Reply, Request, Sampling
-from desta2.data.completions import PATHS, Api, NoAnswer, read_models, read_reply, request_body
-from desta2.data.session import Again, GaveUp, Refused, Session, check_status, named
+from desta2.data.completions import PATHS, Api, NoAnswer, read_reply, request_body
+from desta2.data.served import checked_url, find_model
+from desta2.data.session import GaveUp, Session
 from desta2.errors import Desta2Error, InputError, RunError
 
 GIVE_UP_AFTER = 20  # items in a row that the server did not answer, however often they were tried
-MODELS_SECONDS = 30.0
-
-
-class NoModelList(InputError):
-    """A server answers, but does not say which models it has."""
 
 
 def is_url(llm: str) -> bool:
@@ -79,7 +73,7 @@ class EndpointBackend:
                 "the completions API is sent token ids: name the LLM whose they are with --backbone"
             )
         self.style = style
-        self.url = _checked(url)
+        self.url = checked_url(url)
         self.backbone, self.api = backbone, api
         self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
         self.per_minute = per_minute
@@ -174,43 +168,5 @@ class EndpointBackend:
 
     def _find_model(self, wanted: str | None) -> tuple[str, str]:
         """The name to ask for, and what the server says that it is."""
-        address = f"{self.url}/models"
-        try:
-            response = httpx2.get(address, headers=self.headers, timeout=MODELS_SECONDS)
-            try:
-                check_status(response.status_code, response.headers, response.content, address)
-            except InputError as error:
-                raise NoModelList(str(error)) if response.status_code == 404 else error from None
-            models = read_models(response.content)
-        except httpx2.HTTPError as error:
-            raise InputError(
-                f"nobody answers at {address}: {named(error)}; is the server running?"
-            ) from error
-        except (NoAnswer, Again, Refused) as error:
-            raise NoModelList(
-                f"{address} gave no list of models: {error}; does the URL end in /v1?"
-            ) from error
-        if wanted is None and len(models) == 1:
-            wanted = next(iter(models))
-        if wanted not in models:
-            names = ", ".join(models) or "none"
-            given = "give a name with --llm-name" if wanted is None else f"it has no {wanted!r}"
-            kind = InputError if models else NoModelList
-            raise kind(f"{self.url} serves these models: {names}; {given}")
-        return wanted, models[wanted]
-
-
-def _checked(url: str) -> str:
-    """The URL of the API, without what people add or leave at its end."""
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise InputError(f"{url!r} is no URL: {error}; expected one like http://localhost:8000/v1") from error
-    if not parsed.host or parsed.query or parsed.fragment:
-        raise InputError(f"{url!r} cannot be used; expected a URL like http://localhost:8000/v1")
-    if parsed.userinfo:
-        raise InputError(
-            "the URL holds a user name or password, which would stand in logs; give the key in an "
-            "environment variable instead (--api-key-env)"
-        )
-    return str(parsed).rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
+        found = find_model(self.url, self.headers, wanted)
+        return found.name, found.root

@@ -1,4 +1,4 @@
-"""An LLM of which only the input embeddings are here: enough to write prompts, for an engine elsewhere to read.
+"""An LLM of which only the input embeddings are here: enough to write prompts for an engine elsewhere.
 
 Its layers have shapes and no weights, so an LLM of 8 billion parameters takes the memory of its embedding
 table, about 1 GB in bfloat16. Of a hub id only the file that holds the table is fetched. The price is that

@@ -66,8 +66,8 @@ def options_of(llm: Any, question: Question, sampling: Sampling, room: int | Non
     longest = min([int(config.max_new_tokens), *rooms])
     if longest < 1:
         raise InputError(
-            f"the conversation takes {len(prompt)} tokens, which leaves this LLM no room for an answer; leave "
-            "out turns or clips"
+            f"the conversation takes {len(prompt)} tokens, which leaves this LLM no room for an answer; "
+            "leave out turns or clips"
         )
     return Options(prompt, found["logits_processor"], bool(config.do_sample), longest)
 

@@ -7,7 +7,8 @@ import os
 
 from desta2.data.backends import Backend, PromptStyle, Reply, Request, TransformersBackend
 from desta2.data.completions import read_reply
-from desta2.data.endpoint import EndpointBackend, NoModelList, is_url
+from desta2.data.endpoint import EndpointBackend, is_url
+from desta2.data.served import NoModelList
 
 log = logging.getLogger(__name__)
 _NAMELESS = "default"
