@@ -36,3 +36,10 @@ def test_a_port_that_is_taken_fails_the_run(cli):
         code, _, err = cli("serve", "--port", port)
     assert code == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in err
+
+
+def test_an_engine_that_does_not_answer_fails_before_the_model_loads(mistake):
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    line = mistake("serve", "--model", "/nowhere", "--llm-url", f"http://127.0.0.1:{port}/v1")
+    assert f"nobody answers at http://127.0.0.1:{port}/v1/models" in line

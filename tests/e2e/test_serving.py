@@ -13,8 +13,11 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
-from serving import about, client_of, clip_part
+from loopback_embeds import Engine
+from serving import CLIPS, about, client_of, clip_part
 from waiting import wait_for
+
+import desta2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -74,6 +77,17 @@ def test_ctrl_c_ends_it():
         assert httpx2.get(f"{address}/readyz").status_code == 200
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 130
+
+
+def test_an_engine_elsewhere_answers():
+    nano = desta2.load("nano")
+    engine = Engine(nano.llm, nano.processor.decode)
+    with engine.running() as url, process("--llm-url", url) as (address, _):
+        answer = client_of(address).chat.completions.create(
+            model="nano", messages=about(DESCRIBE, clip_part()), temperature=0
+        )
+    assert answer.choices[0].message.content == nano.chat(CLIPS[0], DESCRIBE, do_sample=False).text
+    assert len(engine.bodies) == 1
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,23 @@
 """The LLM elsewhere: answers are the ones that `Desta2Model.chat` gives, and whatever fails says so."""
 
 import asyncio
-import socket
 import time
 from dataclasses import asdict
 
 import pytest
 import serving
+from families import FAMILIES, write_family
 from loopback_embeds import DONE, Engine, Refusal, event
 from serving import question_of, whole
 
 import desta2
+from desta2.data.completions import ServedModel
 from desta2.errors import ConfigError, InputError, RunError
+from desta2.model import Desta2Model
 from desta2.model.messages import ask
 from desta2.model.sampling import Sampling
 from desta2.serve.gate import Overloaded
-from desta2.serve.remote import RemoteSpeaker, find_engine
+from desta2.serve.remote import RemoteSpeaker, check_engine, find_engine
 
 QUESTIONS = ("How loud is the speech?", "What can you hear from the audio?", "Say the words.")
 GREEDY = Sampling(do_sample=False)
@@ -36,7 +38,9 @@ def remotely(model, engine, work, silence=120.0, **options):
     """Run `work(speaker)` in an event loop."""
 
     async def main(url):
-        speaker = RemoteSpeaker(model, find_engine(model, url, **options), silence)
+        engine = find_engine(url, **options)
+        check_engine(engine, model)
+        speaker = RemoteSpeaker(model, engine, silence)
         try:
             return await work(speaker)
         finally:
@@ -73,6 +77,23 @@ def test_answers_are_those_of_chat_token_for_token(nano, ears, per_event):
     by_ids = [body for body in engine.bodies if "prompt" in body]
     assert len(by_ids) == len(WAYS), "a question without clips is sent as token ids"
     assert all("prompt_embeds" in body for body in engine.bodies if "prompt" not in body)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_llm_of_any_family_answers_as_in_chat(name, bases, clips, tmp_path):
+    llm, family = write_family(name, tmp_path / "llm"), FAMILIES[name]
+    small = {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32, "layout": family.layout}
+    model = Desta2Model.from_bases(str(llm), str(bases / "whisper"), system_prompt=None, **small)
+    conversations = [ask(clips[0], "Loud?"), [{"role": "user", "content": "Who is speaking?"}]]
+    questions = [question_of(model, own) for own in conversations]
+    way = Sampling(do_sample=False, max_new_tokens=50)
+
+    async def work(speaker):
+        return [await whole(speaker, question, way) for question in questions]
+
+    for own, (text, _, tokens) in zip(conversations, remotely(model, engine_of(model), work), strict=True):
+        expected = model.chat(own, do_sample=False, max_new_tokens=50)
+        assert (text, tokens) == (expected.text, len(expected.token_ids))
 
 
 def test_what_the_generation_config_says_is_sent_and_what_is_asked_for_counts_more(nano, ears, monkeypatch):
@@ -141,7 +162,7 @@ def test_the_engines_own_context_leaves_less_room(nano, ears):
 
 def test_it_serves_behind_the_http_server(nano, ears):
     with engine_of(nano).running() as url:
-        engine = find_engine(ears, url)
+        engine = find_engine(url)
         with serving.served(ears, lambda: RemoteSpeaker(ears, engine)) as address:
             client = serving.client_of(address)
             messages = serving.about("How loud is the speech?", serving.clip_part())
@@ -295,7 +316,7 @@ def test_an_engine_without_room_sends_clients_away_for_as_long_as_it_says(nano, 
 def test_an_engine_that_went_away_is_named(nano, ears):
     question = question_of(ears, [{"role": "user", "content": "Loud?"}])
     with engine_of(nano).running() as url:
-        engine = find_engine(ears, url)
+        engine = find_engine(url)
 
     async def main():
         speaker = RemoteSpeaker(ears, engine)
@@ -339,24 +360,18 @@ def test_silence_is_given_up(nano, ears):
 
 def test_an_engine_is_asked_what_it_serves(nano, ears, caplog):
     with engine_of(nano, name="llm", context=700).running() as url:
-        engine = find_engine(ears, url)
-        assert (engine.name, engine.context, engine.url) == ("llm", 700, url)
-        assert "an adapter is of use with its own LLM only" not in caplog.text
+        engine = find_engine(url)
         with pytest.raises(InputError, match="it has no 'other'"):
-            find_engine(ears, url, "other")
+            find_engine(url, "other")
+    check_engine(engine, ears)
+    assert (engine.url, engine.served) == (url, ServedModel("llm", "/models/llm", 700))
+    assert "an adapter is of use with its own LLM only" not in caplog.text
     with engine_of(nano, name="Mistral-7B").running() as url:
-        find_engine(ears, url)
+        check_engine(find_engine(url), ears)
     assert "its LLM is /models/Mistral-7B, and the adapter was trained with nano/llm" in caplog.text
-
-
-def test_nobody_at_the_url_is_the_users_mistake(ears):
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port = bound.getsockname()[1]
-    with pytest.raises(InputError, match=r"nobody answers at .*is the server running"):
-        find_engine(ears, f"http://127.0.0.1:{port}/v1")
 
 
 def test_a_generation_config_that_no_engine_follows_is_refused_at_once(nano, ears, monkeypatch):
     monkeypatch.setattr(ears.llm.generation_config, "no_repeat_ngram_size", 3)
     with engine_of(nano).running() as url, pytest.raises(ConfigError, match="by NoRepeatNGram"):
-        find_engine(ears, url)
+        check_engine(find_engine(url), ears)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from desta2.commands import Verbose, quiet_transformers
 from desta2.commands.model import Fast, Model
+
+if TYPE_CHECKING:
+    from desta2.serve.service import Backend
 
 
 def serve(
@@ -50,6 +54,18 @@ def serve(
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds until an answer has to be complete.")
     ] = 120.0,
+    llm_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A vLLM that answers (…/v1); here clips are heard, without the LLM's weights."
+        ),
+    ] = None,
+    llm_name: Annotated[
+        str | None, typer.Option(help="By URL: the LLM to ask for, where there are several.")
+    ] = None,
+    llm_key_env: Annotated[
+        str, typer.Option(help="By URL: the environment variable that holds vLLM's API key.")
+    ] = "DESTA2_API_KEY",
     fast: Fast = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -81,7 +97,7 @@ def serve(
         seconds=timeout,
     )
     from desta2.serve.running import run
-    from desta2.serve.service import Backend, Settings
+    from desta2.serve.service import Settings
 
     settings = Settings(
         name=name or model,
@@ -91,11 +107,35 @@ def serve(
         hosts=(*LOOPBACK_NAMES, *(allow_host or ())) if local else (),
     )
     quiet_transformers()
+    if llm_url is None:
+        backend = _local(model, fast)
+    else:
+        backend = _remote(model, fast, llm_url, llm_name, os.environ.get(llm_key_env), timeout)
+    run(backend, settings, host, port, _say_where)
+
+
+def _local(model: str, fast: bool) -> Backend:
+    """The LLM answers in this process."""
     from desta2.model.modeling import load
     from desta2.serve.local import LocalSpeaker
+    from desta2.serve.service import Backend
 
     loaded = load(model, fast=fast)
-    run(Backend(loaded, lambda: LocalSpeaker(loaded)), settings, host, port, _say_where)
+    return Backend(loaded, lambda: LocalSpeaker(loaded))
+
+
+def _remote(
+    model: str, fast: bool, url: str, name: str | None, api_key: str | None, timeout: float
+) -> Backend:
+    """An engine answers, elsewhere."""
+    from desta2.model.modeling import load
+    from desta2.serve.remote import RemoteSpeaker, check_engine, find_engine
+    from desta2.serve.service import Backend
+
+    engine = find_engine(url, name, api_key)  # before anything is loaded
+    loaded = load(model, fast=fast, embeddings_only=True)
+    check_engine(engine, loaded)
+    return Backend(loaded, lambda: RemoteSpeaker(loaded, engine, timeout))
 
 
 def _say_where(url: str) -> None:

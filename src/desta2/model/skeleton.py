@@ -151,8 +151,8 @@ def _read(base: str, name: str, shape: torch.Size, hub_options: dict[str, Any]) 
 
 def _stored_name(name: str, stored: list[str], file: Path) -> str:
     """Under which name a tensor is stored: some files leave prefixes out, or have others."""
-    end = "." + ".".join(name.split(".")[-2:])
-    found = [name] if name in stored else [own for own in stored if f".{own}".endswith(end)]
+    end = ".".join(name.split(".")[-2:])
+    found = [name] if name in stored else [own for own in stored if f".{own}".endswith(f".{end}")]
     if len(found) != 1:
         raise CheckpointError(
             f"{file} holds {len(found) or 'no'} tensors named …{end}, expected one, the LLM's embeddings; "

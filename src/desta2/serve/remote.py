@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from desta2.data.backbone import same_name
-from desta2.data.completions import NoAnswer, excerpt
+from desta2.data.completions import NoAnswer, ServedModel, excerpt
 from desta2.data.pacing import asked_pause
 from desta2.data.served import checked_url, find_model
 from desta2.data.session import CONNECT_SECONDS, named
@@ -56,38 +56,42 @@ class Engine:
 
     Attributes:
         url: Of its API, ending in `/v1`.
-        name: To ask for it.
+        served: The LLM, as the engine names it.
         headers: Of requests.
-        context: Tokens of prompt and answer that it takes together, where it says so.
     """
 
     url: str
-    name: str
+    served: ServedModel
     headers: dict[str, str]
-    context: int | None = None
 
 
-def find_engine(model: Desta2Model, url: str, name: str | None = None, api_key: str | None = None) -> Engine:
-    """Ask an engine what it serves, and see whether it can answer for a model's LLM.
+def find_engine(url: str, name: str | None = None, api_key: str | None = None) -> Engine:
+    """Ask an engine what it serves.
 
     Args:
-        model: Hears; of its LLM only the embeddings are needed.
         url: Of the API, mostly ending in `/v1`.
         name: Of the LLM there; None where it has only one.
         api_key: Sent as a bearer token.
 
     Raises:
         InputError: The URL cannot be used, nobody answers there, or the engine has no such LLM.
-        ConfigError: The LLM's generation config asks for what an engine does not do.
     """
     base = checked_url(url)
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    found = find_model(base, headers, name)
-    if not same_name(found.root, model.config.llm_id):
+    return Engine(base, find_model(base, headers, name), headers)
+
+
+def check_engine(engine: Engine, model: Desta2Model) -> None:
+    """See whether an engine can answer for a model's LLM, as far as that can be seen; warns where in doubt.
+
+    Raises:
+        ConfigError: The LLM's generation config asks for what an engine does not do.
+    """
+    if not same_name(engine.served.root, model.config.llm_id):
         log.warning(
             "the engine says that its LLM is %s, and the adapter was trained with %s; an adapter is of use "
             "with its own LLM only",
-            found.root,
+            engine.served.root,
             model.config.llm_id,
         )
     wanted = parameters(options_of(model.llm, Question([0], [], [], []), Sampling()))
@@ -98,7 +102,6 @@ def find_engine(model: Desta2Model, url: str, name: str | None = None, api_key: 
             PENALTY,
             wanted[PENALTY],
         )
-    return Engine(base, found.name, headers, found.context)
 
 
 class RemoteSpeaker:
@@ -142,10 +145,11 @@ class RemoteSpeaker:
         await self._client.aclose()
 
     def _begin(self, question: Question, sampling: Sampling) -> tuple[bytes, Writing]:
-        options = options_of(self._model.llm, question, sampling, self._engine.context)
+        served = self._engine.served
+        options = options_of(self._model.llm, question, sampling, served.context)
         prompt = prompt_embeds(self._model, question) if question.embeds else question.input_ids
         body = request_body(
-            self._engine.name, prompt, options, ends=self._ends, stops=sampling.stops, seed=sampling.seed
+            served.name, prompt, options, ends=self._ends, stops=sampling.stops, seed=sampling.seed
         )
         return body, Writing(self._model, sampling.stops, options.longest)
 
@@ -183,7 +187,7 @@ class RemoteSpeaker:
         status = response.status_code
         said = f"answered with status {status}: {excerpt(content)}"
         if status in (429, 503):
-            self._failed(said)
+            log.warning("the LLM at %s %s", self._engine.url, said)
             pause = math.ceil(asked_pause(response.headers.get("retry-after")) or 1)
             return Overloaded("the LLM has no room for another question; try again in a moment", pause)
         return self._failed(f"{said}; {_ADVICE.get(status, 'its log says why')}")
