@@ -186,5 +186,5 @@ def _event(content: bytes) -> Event:
 
 def _encoded(embeds: Tensor) -> str:
     content = io.BytesIO()
-    torch.save(embeds.cpu().clone(), content)  # a clone: a view would be saved with all that it looks at
+    torch.save(embeds.cpu(), content)
     return base64.b64encode(content.getvalue()).decode()
