@@ -7,6 +7,8 @@ https://docs.vllm.ai/en/stable/features/prompt_embeds/ we rely on this:
   `weights_only`, and cast to the LLM's own floating type. Another width, or a server without
   `--enable-prompt-embeds`, gives a 400. `prompt` may be missing; it may be token ids instead.
 - `return_token_ids` (since 0.10.2, pull request 22587) puts the new `token_ids` into each event of a stream.
+- Penalties for repetition look at the ids of all prompts of a batch, also of those that are embeddings and have
+  none, which ends the engine (issue 57719, seen with 0.27.1). So no request asks for one.
 - What a request does not say is taken from the generation config, in which vLLM does not look at `do_sample`.
   So each request says all of it.
 - An error after the first event is an event `{"error": …}`; `[DONE]` ends each stream.
@@ -115,8 +117,7 @@ def request_body(
     Args:
         name: Under which the LLM is served.
         prompt: Token ids, or (length, d_llm) embeddings.
-        options: How to answer. With embeddings a penalty for repetition is left out: vLLM has no ids of such
-            a prompt to look at (its issue 28307).
+        options: How to answer; a penalty for repetition is left out.
         ends: Ids that end the answer.
         stops: Texts before which it ends.
         seed: Makes drawing reproducible, by that server.
@@ -124,6 +125,7 @@ def request_body(
     body: dict[str, Any] = {
         "model": name,
         **parameters(options),
+        PENALTY: _NEUTRAL[PENALTY],
         "max_tokens": options.longest,
         "stop_token_ids": ends,
         "stop": list(stops),
@@ -131,7 +133,7 @@ def request_body(
         "return_token_ids": True,
     }
     if isinstance(prompt, Tensor):
-        body |= {"prompt_embeds": _encoded(prompt), PENALTY: _NEUTRAL[PENALTY]}
+        body["prompt_embeds"] = _encoded(prompt)
     else:
         body["prompt"] = prompt
     return json.dumps(body if seed is None else {**body, "seed": seed}).encode()

@@ -97,8 +97,8 @@ def check_engine(engine: Engine, model: Desta2Model) -> None:
     wanted = parameters(options_of(model.llm, Question([0], [], [], []), Sampling()))
     if wanted[PENALTY] != 1:
         log.warning(
-            "the LLM's generation config has a %s of %g; an engine cannot apply it where a prompt is sent as "
-            "embeddings, so answers about clips are written without",
+            "the LLM's generation config has a %s of %g; vLLM fails where it is to apply one among prompts that "
+            "are embeddings, so answers are written without",
             PENALTY,
             wanted[PENALTY],
         )
