@@ -7,8 +7,8 @@ https://docs.vllm.ai/en/stable/features/prompt_embeds/ we rely on this:
   `weights_only`, and cast to the LLM's own floating type. Another width, or a server without
   `--enable-prompt-embeds`, gives a 400. `prompt` may be missing; it may be token ids instead.
 - `return_token_ids` (since 0.10.2, pull request 22587) puts the new `token_ids` into each event of a stream.
-- Penalties for repetition look at the ids of all prompts of a batch, also of those that are embeddings and have
-  none, which ends the engine (issue 57719, seen with 0.27.1). So no request asks for one.
+- Penalties for repetition look at the ids of all prompts of a batch, also of those that are embeddings and
+  have none, which ends the engine (issue 57719, seen with 0.27.1). So no request asks for one.
 - What a request does not say is taken from the generation config, in which vLLM does not look at `do_sample`.
   So each request says all of it.
 - An error after the first event is an event `{"error": …}`; `[DONE]` ends each stream.

@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -62,7 +62,7 @@ class Engine:
 
     url: str
     served: ServedModel
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)  # with the key
 
 
 def find_engine(url: str, name: str | None = None, api_key: str | None = None) -> Engine:
@@ -97,8 +97,8 @@ def check_engine(engine: Engine, model: Desta2Model) -> None:
     wanted = parameters(options_of(model.llm, Question([0], [], [], []), Sampling()))
     if wanted[PENALTY] != 1:
         log.warning(
-            "the LLM's generation config has a %s of %g; vLLM fails where it is to apply one among prompts that "
-            "are embeddings, so answers are written without",
+            "the LLM's generation config has a %s of %g; vLLM fails where it is to apply one among prompts "
+            "that are embeddings, so answers are written without",
             PENALTY,
             wanted[PENALTY],
         )
