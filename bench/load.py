@@ -10,7 +10,6 @@ import base64
 import io
 import itertools
 import json
-import random
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -47,37 +46,45 @@ class Reply:
 
 
 class Questions:
-    """Requests, no two with the same clip: as if each came from someone else.
+    """Requests of one client: new clips, no two alike, with all questions about each in turn.
 
     Args:
         clips: Each (samples,) at 16 kHz.
-        seed: Of the noise.
+        seed: Of the noise, and of what comes first.
     """
 
     def __init__(self, clips: list[np.ndarray], seed: int) -> None:
-        self._clips, self._noise = clips, np.random.default_rng(seed)
-        self._turns = itertools.product(QUESTIONS, range(len(clips)))
-        self._turns = itertools.cycle(
-            random.Random(seed).sample(list(self._turns), len(QUESTIONS) * len(clips))
-        )
+        self._noise = np.random.default_rng(seed)
+        self._questions = self._noise.permutation(QUESTIONS).tolist()
+        self._turns = itertools.cycle(self._noise.permutation(len(clips)).tolist())
+        self._clips, self._left = clips, []
+        self._clip, self._part = np.empty(0), ""
 
     def next(self) -> tuple[np.ndarray, str]:
         """A clip and a question about it."""
-        question, place = next(self._turns)
-        clip = self._clips[place]
-        return clip + _UNHEARD * self._noise.standard_normal(len(clip)).astype(np.float32), question
+        if not self._left:
+            clip, self._left = self._clips[next(self._turns)], list(self._questions)
+            self._clip = clip + _UNHEARD * self._noise.standard_normal(len(clip)).astype(np.float32)
+            self._part = _part(self._clip)
+        return self._clip, self._left.pop()
 
     def body(self, stream: bool = True) -> bytes:
         """The body of a request."""
-        samples, question = self.next()
-        file = io.BytesIO()
-        soundfile.write(file, samples, 16000, format="WAV", subtype="PCM_16")
-        clip = {"data": base64.b64encode(file.getvalue()).decode(), "format": "wav"}
-        content = [{"type": "input_audio", "input_audio": clip}, {"type": "text", "text": question}]
-        request: dict[str, Any] = {"model": "nano", "temperature": 0, "stream": stream}
+        _, question = self.next()
+        options: dict[str, Any] = {"model": "nano", "temperature": 0, "stream": stream}
         if stream:
-            request["stream_options"] = {"include_usage": True}
-        return json.dumps({**request, "messages": [{"role": "user", "content": content}]}).encode()
+            options["stream_options"] = {"include_usage": True}
+        text = json.dumps({"type": "text", "text": question})
+        messages = f'[{{"role": "user", "content": [{self._part}, {text}]}}]'
+        return f'{json.dumps(options)[:-1]}, "messages": {messages}}}'.encode()
+
+
+def _part(samples: np.ndarray) -> str:
+    """A clip in a message, as JSON; made once for all questions about it."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16000, format="WAV", subtype="PCM_16")
+    clip = {"data": base64.b64encode(file.getvalue()).decode(), "format": "wav"}
+    return json.dumps({"type": "input_audio", "input_audio": clip})
 
 
 async def ask(port: int, body: bytes) -> Reply:

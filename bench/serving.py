@@ -1,8 +1,8 @@
 """What serving costs and bears: `python bench/serving.py [--soak MINUTES] [-o FILE]`, on a quiet machine.
 
 The nano model behind `desta2 serve` in one process, one thread for the LLM, the load in another process.
-Every request has a clip that was not heard before. The baseline is `Desta2Model.chat` in a process of its own
-on the same questions, in batches as large as the server's.
+Every client brings clips that were not heard before, and asks four questions about each. The baseline is
+`Desta2Model.chat` in a process of its own on the same questions, in batches as large as the server's.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 from common import speech
-from load import Questions, Reply, load
+from load import QUESTIONS, Questions, Reply, load
 
 AT_ONCE = 32
 SECONDS = 30.0
 OVERLOAD = 5
 QUARTERS = 4
+ALONE = 100  # questions one after another
 
 
 def main() -> None:
@@ -43,10 +44,10 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     clips = speech_clips()
     figures: dict[str, Any] = {"offline": apart(offline, clips, options.seconds)}
-    figures["chat"] = apart(chat_alone, clips, options.seconds / 3)
+    alone = apart(chat_alone, clips)
     with server() as (port, _):
         apart(load, port, AT_ONCE, 3.0, clips)  # warm
-        figures["single"] = apart(single, port, clips, options.seconds / 3)
+        figures["single"] = overhead(alone, apart(single, port, clips))
         figures["one client"] = summary(apart(load, port, 1, options.seconds, clips), options.seconds)
         figures["32 clients"] = summary(apart(load, port, AT_ONCE, options.seconds, clips), options.seconds)
         over = apart(load, port, OVERLOAD * AT_ONCE, options.seconds, clips, 1.0)
@@ -87,42 +88,32 @@ def offline(clips: list[np.ndarray], seconds: float) -> dict[str, float]:
     return {"tokens_per_s": tokens / (time.monotonic() - begun)}
 
 
-def chat_alone(clips: list[np.ndarray], seconds: float) -> dict[str, float]:
-    """Milliseconds of `chat` for one question at a time."""
+def chat_alone(clips: list[np.ndarray]) -> list[float]:
+    """Seconds of `chat` for one question after another."""
     import desta2
 
     model, questions, times = desta2.load("nano"), Questions(clips, 0), []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    for _ in range(ALONE):
         conversation = _conversation(*questions.next())
         begun = time.monotonic()
         model.chat(conversation, do_sample=False)
         times.append(time.monotonic() - begun)
-    return {
-        "median_ms": 1e3 * statistics.median(times),
-        "mean_ms": 1e3 * statistics.mean(times),
-        "n": len(times),
-    }
+    return times
 
 
-def single(port: int, clips: list[np.ndarray], seconds: float) -> dict[str, float]:
-    """Milliseconds of a request that is not streamed, one at a time, over one connection."""
+def single(port: int, clips: list[np.ndarray]) -> list[float]:
+    """Seconds of requests for the same questions, one at a time, not streamed, over one connection."""
     import httpx2
 
     questions, times = Questions(clips, 0), []
     headers = {"Content-Type": "application/json"}
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for _ in range(ALONE):
             body = questions.body(stream=False)
             begun = time.monotonic()
             client.post("/v1/chat/completions", content=body).raise_for_status()
             times.append(time.monotonic() - begun)
-    return {
-        "median_ms": 1e3 * statistics.median(times),
-        "mean_ms": 1e3 * statistics.mean(times),
-        "n": len(times),
-    }
+    return times
 
 
 @contextmanager
@@ -186,13 +177,24 @@ def summary(replies: list[Reply], seconds: float) -> dict[str, Any]:
     return figures | ({"refused_p95_ms": _percentile([r.seconds for r in refused], 95)} if refused else {})
 
 
+def overhead(alone: list[float], single: list[float]) -> dict[str, float]:
+    """What a request costs over `chat`, question by question, without the first of each, which warm up."""
+    pairs = list(zip(alone, single, strict=True))[len(QUESTIONS) :]
+    return {
+        "chat_ms": 1e3 * statistics.mean(one for one, _ in pairs),
+        "request_ms": 1e3 * statistics.mean(other for _, other in pairs),
+        "overhead_ms": 1e3 * statistics.median(other - one for one, other in pairs),
+        "n": len(pairs),
+    }
+
+
 def ratios(figures: dict[str, Any]) -> dict[str, float]:
     """What was promised."""
     one, many, over = (figures[name] for name in ("one client", "32 clients", "overload"))
     return {
         "32 clients over one": many["tokens_per_s"] / one["tokens_per_s"],
         "32 clients over offline": many["tokens_per_s"] / figures["offline"]["tokens_per_s"],
-        "overhead of a request, ms": figures["single"]["median_ms"] - figures["chat"]["median_ms"],
+        "overhead of a request, ms": figures["single"]["overhead_ms"],
         "p95 under overload over p95 at 32": over["seconds_p95_ms"] / many["seconds_p95_ms"],
     }
 
