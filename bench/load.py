@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
+DESCRIBE = ("What can you hear from the audio?",)
 QUESTIONS = (
-    "What can you hear from the audio?",
+    *DESCRIBE,
     "How loud is the speech?",
     "Is the speaker a man or a woman? Answer in capital letters.",
     "Tell me the gender and the pitch.",
@@ -51,11 +52,12 @@ class Questions:
     Args:
         clips: Each (samples,) at 16 kHz.
         seed: Of the noise, and of what comes first.
+        questions: About each clip.
     """
 
-    def __init__(self, clips: list[np.ndarray], seed: int) -> None:
+    def __init__(self, clips: list[np.ndarray], seed: int, questions: tuple[str, ...] = QUESTIONS) -> None:
         self._noise = np.random.default_rng(seed)
-        self._questions = self._noise.permutation(QUESTIONS).tolist()
+        self._questions = self._noise.permutation(questions).tolist()
         self._turns = itertools.cycle(self._noise.permutation(len(clips)).tolist())
         self._clips, self._left = clips, []
         self._clip, self._part = np.empty(0), ""
@@ -111,7 +113,14 @@ async def ask(port: int, body: bytes) -> Reply:
     return Reply(status, now - begun, first, tokens, now)
 
 
-def load(port: int, clients: int, seconds: float, clips: list[np.ndarray], pause: float = 0.0) -> list[Reply]:
+def load(
+    port: int,
+    clients: int,
+    seconds: float,
+    clips: list[np.ndarray],
+    pause: float = 0.0,
+    asked: tuple[str, ...] = QUESTIONS,
+) -> list[Reply]:
     """Let clients ask for some time; returns what became of all that they asked.
 
     Args:
@@ -120,10 +129,11 @@ def load(port: int, clients: int, seconds: float, clips: list[np.ndarray], pause
         seconds: For how long new requests are sent.
         clips: What they ask about.
         pause: Seconds before a client that was turned away asks again.
+        asked: Questions about each clip.
     """
 
     async def client(number: int) -> list[Reply]:
-        questions, replies = Questions(clips, number), []
+        questions, replies = Questions(clips, number, asked), []
         while time.monotonic() < end:
             replies.append(await ask(port, questions.body()))
             if replies[-1].status == 429:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from common import speech
-from load import QUESTIONS, Questions, Reply, load
+from load import DESCRIBE, QUESTIONS, Questions, Reply, load
 
 AT_ONCE = 32
 SECONDS = 30.0
@@ -50,6 +50,10 @@ def main() -> None:
         figures["single"] = overhead(alone, apart(single, port, clips))
         figures["one client"] = summary(apart(load, port, 1, options.seconds, clips), options.seconds)
         figures["32 clients"] = summary(apart(load, port, AT_ONCE, options.seconds, clips), options.seconds)
+        told = summary(apart(load, port, 1, options.seconds, clips, 0.0, DESCRIBE), options.seconds)
+        figures["one client, descriptions"] = told
+        told = summary(apart(load, port, AT_ONCE, options.seconds, clips, 0.0, DESCRIBE), options.seconds)
+        figures["32 clients, descriptions"] = told
         over = apart(load, port, OVERLOAD * AT_ONCE, options.seconds, clips, 1.0)
         figures["overload"] = summary(over, options.seconds)
     if options.soak:
@@ -191,7 +195,9 @@ def overhead(alone: list[float], single: list[float]) -> dict[str, float]:
 def ratios(figures: dict[str, Any]) -> dict[str, float]:
     """What was promised."""
     one, many, over = (figures[name] for name in ("one client", "32 clients", "overload"))
+    told = [figures[f"{clients}, descriptions"]["tokens_per_s"] for clients in ("32 clients", "one client")]
     return {
+        "32 clients over one, descriptions": told[0] / told[1],
         "32 clients over one": many["tokens_per_s"] / one["tokens_per_s"],
         "32 clients over offline": many["tokens_per_s"] / figures["offline"]["tokens_per_s"],
         "overhead of a request, ms": figures["single"]["overhead_ms"],
