@@ -1,6 +1,8 @@
 """The server through the official client, and by bare HTTP where that would not send such a thing."""
 
+import functools
 import gc
+import http.server
 import json
 import threading
 import time
@@ -14,6 +16,7 @@ import serving
 from serving import about, client_of, clip_part, samples, served
 
 from desta2.model.messages import ask
+from desta2.serve.fetch import FetchRules
 from desta2.serve.keys import Keys, new_key
 from desta2.serve.settings import Limits
 
@@ -462,3 +465,19 @@ def test_a_failure_is_told_to_the_log_alone(words, nano, caplog):
         with pytest.raises(openai.APIError, match="the server failed to answer"):
             list(create(client, about(LOUD), stream=True))
     assert caplog.text.count("a request failed: RunError: no connection to 10.0.0.5") == 2
+
+
+def test_a_clip_by_url_is_heard_like_the_clip_itself(nano):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=serving.EXAMPLES)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        host = f"localhost:{files.server_port}"
+        part = {"type": "audio_url", "audio_url": {"url": f"http://{host}/{serving.CLIPS[0].name}"}}
+        with served(nano, rules=FetchRules((host,), private=True)) as address:
+            client = client_of(address)
+            by_url = create(client, about(DESCRIBE, part)).choices[0].message.content
+            assert by_url == create(client, about(DESCRIBE, clip_part())).choices[0].message.content
+            missing = {"type": "audio_url", "audio_url": {"url": f"http://{host}/none.wav"}}
+            with pytest.raises(openai.BadRequestError, match="answered 404 to the clip's URL"):
+                create(client, about(DESCRIBE, missing))
+        files.shutdown()
