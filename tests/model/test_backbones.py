@@ -171,7 +171,7 @@ def test_embeddings_may_be_scaled_elsewhere_in_another_transformers(bases, clips
     whisper, sizes = str(bases / "whisper"), {"n_queries": 3, "adapter_layers": 1, "adapter_intermediate": 32}
     made = Desta2Model.from_bases(llm, whisper, layout="desta2.5", **sizes)
     made.save_pretrained(tmp_path / "model")
-    load = loading.load
+    load = loading.load_llm
 
     def times_8(module, args, kwargs):
         if kwargs.get("inputs_embeds") is None:
@@ -179,12 +179,12 @@ def test_embeddings_may_be_scaled_elsewhere_in_another_transformers(bases, clips
         return args, {**kwargs, "inputs_embeds": kwargs["inputs_embeds"] * 8}
 
     def load_otherwise(*args, **options):
-        llm, whisper = load(*args, **options)
+        llm = load(*args, **options)
         llm.get_input_embeddings().register_forward_hook(lambda _, __, vectors: vectors / 8)
         llm.model.register_forward_pre_hook(times_8, with_kwargs=True)
-        return llm, whisper
+        return llm
 
-    monkeypatch.setattr(loading, "load", load_otherwise)
+    monkeypatch.setattr(loading, "load_llm", load_otherwise)
     elsewhere = Desta2Model.from_pretrained(tmp_path / "model")
     assert loading.embedding_std(elsewhere.llm) == pytest.approx(made.config.llm_embedding_std / 8, rel=1e-4)
     for messages in (about(clips[0]), TEXT):

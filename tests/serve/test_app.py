@@ -255,7 +255,8 @@ def test_operators_see_health_and_numbers(address, client):
 
 
 def test_nothing_that_was_said_is_in_the_log(client, caplog):
-    caplog.set_level("DEBUG")
+    for logger in (None, "desta2"):  # a command run in this process may have made ours quieter
+        caplog.set_level("DEBUG", logger)
     heard = create(client, about("My secret question", clip_part()), max_tokens=5).choices[0].message.content
     client.audio.transcriptions.create(model="nano", file=serving.CLIPS[0])
     said = [record.getMessage() for record in caplog.records if record.name.startswith(("desta2", "uvicorn"))]
