@@ -482,3 +482,13 @@ def test_a_clip_by_url_is_heard_like_the_clip_itself(nano):
             with pytest.raises(openai.BadRequestError, match="answered 404 to the clip's URL"):
                 create(client, about(DESCRIBE, missing))
         files.shutdown()
+
+
+def test_the_schema_says_what_is_taken_without_references(address):
+    paths = httpx2.get(f"{address}/openapi.json").json()["paths"]
+    body = paths["/v1/chat/completions"]["post"]["requestBody"]
+    assert "$ref" not in json.dumps(body)
+    schema = body["content"]["application/json"]["schema"]
+    assert schema["required"] == ["model", "messages"]
+    assert schema["properties"]["model"] == {"enum": ["nano"]}
+    assert schema["additionalProperties"] is False

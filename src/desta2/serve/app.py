@@ -21,6 +21,7 @@ from desta2.serve.front import CLIENT, Front
 from desta2.serve.leaving import ClientLeft, unless_left
 from desta2.serve.problems import Problem, problem_of, problem_of_body
 from desta2.serve.requests import ChatRequest, check_supported
+from desta2.serve.schema import chat_body, form_body
 from desta2.serve.service import Backend, Service, Settings
 from desta2.serve.streams import EventStream
 from desta2.serve.transcriptions import Transcription
@@ -59,12 +60,7 @@ def make_app(backend: Backend, settings: Settings) -> FastAPI:
 
 
 def _add_openai_routes(app: FastAPI, service: Service) -> None:
-    chat_body = {
-        "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
-        "required": True,
-    }
-
-    @app.post("/v1/chat/completions", openapi_extra={"requestBody": chat_body})
+    @app.post("/v1/chat/completions", openapi_extra={"requestBody": chat_body(service.name)})
     async def chat(request: Request) -> Response:
         """Answer a conversation."""
         asked, client = await _chat_request(request), request.scope[CLIENT]
@@ -74,7 +70,7 @@ def _add_openai_routes(app: FastAPI, service: Service) -> None:
             return EventStream(service.events(asked, client))
         return JSONResponse(await unless_left(request.receive, service.completion(asked, client)))
 
-    @app.post("/v1/audio/transcriptions", openapi_extra={"requestBody": _FORM})
+    @app.post("/v1/audio/transcriptions", openapi_extra={"requestBody": form_body(service.name)})
     async def transcribe(request: Request) -> Response:
         """Write down what is said in a clip."""
         asked, client = await Transcription.of(request), request.scope[CLIENT]
@@ -131,25 +127,3 @@ async def _explain(_: Request, error: Exception) -> Response:
     if isinstance(error, ClientLeft):
         return Response(status_code=499)
     return problem_of(error).response()
-
-
-_FORM = {
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file", "model"],
-                "additionalProperties": False,
-                "properties": {
-                    "file": {"type": "string", "format": "binary"},
-                    "model": {"type": "string"},
-                    "language": {"type": "string"},
-                    "prompt": {"type": "string"},
-                    "response_format": {"enum": ["json", "text"]},
-                    "temperature": {"type": "number"},
-                },
-            }
-        }
-    },
-    "required": True,
-}

@@ -72,11 +72,13 @@ class Service:
     """Answers requests while it is `running`.
 
     Attributes:
+        name: Of the model.
         metrics: What it did.
     """
 
     def __init__(self, backend: Backend, settings: Settings) -> None:
         limits = settings.limits
+        self.name = settings.name
         self.metrics = Metrics()
         self._backend, self._settings = backend, settings
         self._gate = Gate(limits.answers_at_once, limits.queue, limits.per_client)
@@ -120,13 +122,13 @@ class Service:
         Raises:
             Problem: 404.
         """
-        if name != self._settings.name:
-            message = f"The model {name[:100]!r} does not exist; this server has {self._settings.name!r}"
+        if name != self.name:
+            message = f"The model {name[:100]!r} does not exist; this server has {self.name!r}"
             raise Problem(404, message, "model", "model_not_found")
 
     def card(self) -> dict[str, Any]:
         """The model, as `/v1/models` shows it."""
-        return {"id": self._settings.name, "object": "model", "created": self._created, "owned_by": "desta2"}
+        return {"id": self.name, "object": "model", "created": self._created, "owned_by": "desta2"}
 
     async def completion(self, request: ChatRequest, client: str) -> dict[str, Any]:
         """A whole answer.
@@ -170,7 +172,7 @@ class Service:
             raise Problem(400, message, "messages", "too_many_messages")
         async with self._gate.place(client), asyncio.timeout(limits.seconds):
             clips = await parts.clips.of(request.messages)
-            completion = Completion(self._settings.name, await ask(request.messages, clips, parts.listener))
+            completion = Completion(self.name, await ask(request.messages, clips, parts.listener))
             self.metrics.clips.inc(len(clips))
             self.metrics.tokens.labels("prompt").inc(len(completion.question.input_ids))
             async with aclosing(answer(completion, parts.speaker, sampling, self.metrics, since)) as pieces:
