@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import re
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,3 +86,20 @@ def in_loop(model, work):
             await speaker.close()
 
     return asyncio.run(main())
+
+
+@contextmanager
+def started(verb, *options):
+    """`desta2 serve` or `desta2 ui` in a process of its own; gives its address and the process."""
+    command = [sys.executable, "-m", "desta2", verb, "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        found = None
+        while found is None:
+            line = server.stderr.readline()
+            assert line, "it ended"
+            found = re.search(r" at (http://\S+:\d+)\S* \(Ctrl-C ends it\)", line)
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        try:
+            yield found[1], server
+        finally:
+            server.kill()

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import openai
 import pytest
 from loopback_embeds import Engine
-from serving import CLIPS, about, client_of, clip_part
+from serving import CLIPS, about, client_of, clip_part, started
 from waiting import wait_for
 
 import desta2
@@ -25,22 +24,9 @@ BENCH = Path(__file__).parents[2] / "bench"
 DESCRIBE = "What can you hear from the audio?"
 
 
-@contextmanager
 def process(*options):
     """A server; gives its address and its process."""
-    command = [sys.executable, "-m", "desta2", "serve", "--port", "0", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        found = None
-        while found is None:
-            line = server.stderr.readline()
-            assert line, "it ended"
-            found = re.search(r"serving at (http://\S+:\d+)/v1", line)
-        reader = threading.Thread(target=server.stderr.read, daemon=True)
-        reader.start()
-        try:
-            yield found[1], server
-        finally:
-            server.kill()
+    return started("serve", *options)
 
 
 def resident_mb(pid):

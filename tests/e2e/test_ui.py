@@ -3,12 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
+from serving import started
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -29,16 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 @pytest.fixture(scope="module")
 def address():
-    command = [sys.executable, "-m", "desta2", "ui", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        found = None
-        while found is None:
-            line = server.stderr.readline()
-            assert line, "it ended"
-            found = re.search(r"chat at (http://127\.0\.0\.1:\d+)", line)
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        yield found[1]
-        server.kill()
+    with started("ui") as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -283,8 +283,8 @@ def f0_median_hz(samples: NDArray[np.float32], spans: Sequence[tuple[int, int]] 
     if len(samples) == 0:
         return None
     stretches = [samples[start:end] for start, end in spans] or [samples]
-    results = [_octave_up(part) for part in stretches]
-    voiced = np.concatenate([result.pitch_hz[result.confidence >= 0.5] for result in results]) / 2
+    pitch = np.concatenate([_pitch_hz(part) for part in stretches])
+    voiced = pitch[~np.isnan(pitch)]
     if len(voiced) * _F0_FRAME < _MIN_VOICED_S * SAMPLE_RATE:
         return None
     return float(np.median(voiced))
@@ -301,17 +301,17 @@ def f0_contour_hz(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], ND
     """
     if len(samples) == 0:
         return np.empty(0), np.empty(0)
-    result = _octave_up(samples)
-    pitch = np.where(result.confidence >= 0.5, result.pitch_hz / 2, np.nan)
+    pitch = _pitch_hz(samples)
     return np.arange(len(pitch)) * _F0_FRAME / SAMPLE_RATE, pitch
 
 
-def _octave_up(samples: NDArray[np.float32]) -> Any:
-    """What SwiftF0 hears in samples that are played twice as fast: each pitch is twice the true one."""
+def _pitch_hz(samples: NDArray[np.float32]) -> NDArray[Any]:
+    """What SwiftF0 hears, (frames,) in Hz, NaN where there is no voice: played twice as fast, and halved."""
     import soxr
 
     fast = soxr.resample(samples, 2, 1)
-    return _pitch_detector().detect(fast, SAMPLE_RATE, fmin=100.0, fmax=1200.0)
+    result = _pitch_detector().detect(fast, SAMPLE_RATE, fmin=100.0, fmax=1200.0)
+    return np.where(result.confidence >= 0.5, result.pitch_hz / 2, np.nan)
 
 
 def loudness_lufs(samples: NDArray[np.float32]) -> float | None:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from desta2.errors import RunError
 from desta2.model.chat import Question
+from desta2.model.hearing import processor_of
 from desta2.model.sampling import Sampling
+from desta2.model.stopping import end_ids
 from desta2.serve.batch import Batch
 from desta2.serve.rows import Row
 from desta2.serve.speaking import Delta
@@ -75,7 +77,8 @@ class LocalSpeaker:
         self.steps = 0
         self._model = model
         self._batch = Batch(model)
-        self._listeners: dict[int, Waiting] = {}  # of the rows in the batch, by the row's id
+        self._ends = end_ids(model.llm, processor_of(model).tokenizer)
+        self._present: dict[int, Waiting] = {}  # of the rows in the batch, by the row's id
         self._arrived: deque[Waiting] = deque()
         self._awake = threading.Condition()
         self._closed = False
@@ -94,20 +97,20 @@ class LocalSpeaker:
             InputError: The prompt leaves no room for an answer.
             RunError: The LLM failed, or the speaker was closed.
         """
-        listener = Waiting(Row(self._model, question, sampling))
+        waiting = Waiting(Row(self._model, question, sampling, self._ends))
         with self._awake:
             if self._closed:
                 raise RunError("the server is being shut down")
-            self._arrived.append(listener)
+            self._arrived.append(waiting)
             self._awake.notify()
         try:
             finish = None
             while finish is None:
-                delta = await listener.get()
+                delta = await waiting.get()
                 finish = delta.finish
                 yield delta
         finally:
-            listener.left = True
+            waiting.left = True
 
     async def close(self) -> None:
         """See `Speaker`."""
@@ -130,18 +133,18 @@ class LocalSpeaker:
     def _wait(self) -> bool:
         """Whether there is something to do; waits until there is."""
         with self._awake:
-            while not (self._closed or self._arrived or self._listeners):
+            while not (self._closed or self._arrived or self._present):
                 self._awake.wait()
             return not self._closed
 
     def _step(self) -> None:
         self._forget()
         self._admit()
-        if not self._listeners:
+        if not self._present:
             return
         chosen = self._batch.choose()
-        grown = [(self._listeners[id(row)], row.take(token)) for row, token in chosen]
-        finished = [listener.row for listener, delta in grown if delta.finish is not None]
+        grown = [(self._present[id(row)], row.take(token)) for row, token in chosen]
+        finished = [waiting.row for waiting, delta in grown if delta.finish is not None]
         self._drop(finished)
         self._send(grown)
         self._batch.go_on({id(row): token for row, token in chosen})
@@ -151,33 +154,33 @@ class LocalSpeaker:
         with self._awake:
             new = list(self._arrived)
             self._arrived.clear()
-        new = [listener for listener in new if not listener.left]
+        new = [waiting for waiting in new if not waiting.left]
         if not new:
             return
-        self._listeners |= {id(listener.row): listener for listener in new}
-        self._batch.join([listener.row for listener in new])
+        self._present |= {id(waiting.row): waiting for waiting in new}
+        self._batch.join([waiting.row for waiting in new])
 
     def _forget(self) -> None:
         """Drop the rows that nobody waits for."""
-        self._drop([listener.row for listener in self._listeners.values() if listener.left])
+        self._drop([waiting.row for waiting in self._present.values() if waiting.left])
 
     def _drop(self, rows: Sequence[Row]) -> None:
         if rows:
             self._batch.drop(rows)
         for row in rows:
-            del self._listeners[id(row)]
+            del self._present[id(row)]
 
     def _send(self, grown: Sequence[tuple[Waiting, Delta | Exception]]) -> None:
         def deliver() -> None:
-            for listener, delta in grown:
-                listener.put(delta)
+            for waiting, delta in grown:
+                waiting.put(delta)
 
         self._loop.call_soon_threadsafe(deliver)
 
     def _fail(self, error: RunError) -> None:
         with self._awake:
-            waiting = [*self._listeners.values(), *self._arrived]
+            all_waiting = [*self._present.values(), *self._arrived]
             self._arrived.clear()
-        self._listeners.clear()
+        self._present.clear()
         self._batch.clear()
-        self._send([(listener, error) for listener in waiting])
+        self._send([(waiting, error) for waiting in all_waiting])

@@ -151,7 +151,7 @@ class RemoteSpeaker:
         body = request_body(
             served.name, prompt, options, ends=self._ends, stops=sampling.stops, seed=sampling.seed
         )
-        return body, Writing(self._model, sampling.stops, options.longest)
+        return body, Writing(processor_of(self._model), self._ends, sampling.stops, options.longest)
 
     async def _events(self, body: bytes) -> AsyncGenerator[Event, None]:
         """What the engine says to a request; the last event, and no other, has a `finish`."""

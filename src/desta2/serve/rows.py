@@ -5,6 +5,7 @@ What `Desta2Model.chat` does by the LLM's `generate` is done here token by token
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from desta2.model.bases import device_of
 from desta2.model.chat import Question
+from desta2.model.hearing import processor_of
 from desta2.model.sampling import Sampling
 from desta2.serve.options import options_of
 from desta2.serve.speaking import Delta
@@ -32,6 +34,7 @@ class Row:
         model: With a processor.
         question: What is asked.
         sampling: How to answer.
+        ends: Ids that end an answer.
 
     Attributes:
         question: What is asked.
@@ -43,12 +46,14 @@ class Row:
         InputError: The prompt leaves the LLM no room for an answer.
     """
 
-    def __init__(self, model: Desta2Model, question: Question, sampling: Sampling) -> None:
+    def __init__(
+        self, model: Desta2Model, question: Question, sampling: Sampling, ends: Sequence[int]
+    ) -> None:
         options = options_of(model.llm, question, sampling)
         self.question = question
         self.processors, self.draws = options.processors, options.draws
         self._prompt = options.prompt
-        self._writing = Writing(model, sampling.stops, options.longest)
+        self._writing = Writing(processor_of(model), ends, sampling.stops, options.longest)
         self._generator: torch.Generator | None = None
         if sampling.seed is not None:
             self._generator = torch.Generator(device_of(model.llm)).manual_seed(sampling.seed)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from desta2.model.hearing import processor_of
-from desta2.model.stopping import before_stop, end_ids, until_end
+from desta2.model.stopping import before_stop, until_end
 from desta2.model.streaming import Pieces
 from desta2.serve.speaking import Delta, Finish
 
 if TYPE_CHECKING:
-    from desta2.model.modeling import Desta2Model
+    from desta2.model.processing import Desta2Processor
 
 
 class Writing:
     """An answer's text.
 
     Args:
-        model: With a processor; of its LLM only the generation config is looked at.
+        processor: The model's.
+        ends: Ids that end an answer.
         stops: Texts before which the answer ends.
         longest: Tokens at most.
 
@@ -25,11 +26,12 @@ class Writing:
         ids: Generated so far.
     """
 
-    def __init__(self, model: Desta2Model, stops: tuple[str, ...], longest: int) -> None:
-        processor = processor_of(model)
+    def __init__(
+        self, processor: Desta2Processor, ends: Sequence[int], stops: tuple[str, ...], longest: int
+    ) -> None:
         self.ids: list[int] = []
         self._decode, self._stops, self._longest = processor.decode, stops, longest
-        self._ends = end_ids(model.llm, processor.tokenizer)
+        self._ends = ends
         self._pieces = Pieces(processor.tokenizer, processor.decode, stops)
 
     def take(self, token: int) -> Delta:

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +144,13 @@ def _add_inspector(chat: Chat, examples: list[Path]) -> None:
     ask.click(compare, [clip, question], [heard, read])
 
 
-class _shown:
+@contextmanager
+def _shown() -> Iterator[None]:
     """Errors of ours as messages on the page; others stay what they are, and the page hides them."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, Desta2Error):
-            raise gr.Error(str(error), duration=None) from error
+    try:
+        yield
+    except Desta2Error as error:
+        raise gr.Error(str(error), duration=None) from error
 
 
 def _export(history: list[dict[str, Any]]) -> str:
