@@ -10,7 +10,8 @@ from serving import in_loop, question_of, whole
 from desta2.errors import InputError, RunError
 from desta2.model.messages import ask
 from desta2.model.sampling import Sampling
-from desta2.serve.local import LocalSpeaker
+from desta2.serve.local import LocalSpeaker, Waiting
+from desta2.serve.speaking import Delta
 
 QUESTIONS = ("How loud is the speech?", "What can you hear from the audio?", "Say the words.")
 WAYS = (
@@ -131,5 +132,17 @@ def test_a_closed_speaker_ends_what_is_being_said_and_says_no_more(nano):
                 pass
         with pytest.raises(RunError, match="being shut down"):
             await whole(speaker, question, Sampling())
+
+    asyncio.run(main())
+
+
+def test_an_error_that_comes_together_with_the_last_piece_is_not_lost():
+    async def main():
+        waiting = Waiting(None)
+        waiting.put(Delta("a", 1))
+        waiting.put(RunError("the LLM failed"))
+        assert await waiting.get() == Delta("a", 1)
+        with pytest.raises(RunError, match="the LLM failed"):
+            await asyncio.wait_for(waiting.get(), 5)
 
     asyncio.run(main())

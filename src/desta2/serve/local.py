@@ -54,10 +54,11 @@ class Waiting:
 
     async def get(self) -> Delta:
         """What has come since the last time, as one."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        if self._error is not None and not self._deltas:
-            raise self._error
+        while not self._deltas:  # an error may have come together with the last of them
+            if self._error is not None:
+                raise self._error
+            self._arrived.clear()
+            await self._arrived.wait()
         deltas, self._deltas = self._deltas, []
         text = "".join(delta.text for delta in deltas)
         return Delta(text, sum(delta.tokens for delta in deltas), deltas[-1].finish)
