@@ -148,13 +148,13 @@ def _without(group: Group, leaving: set[int]) -> Group | None:
 def _choices(group: Group) -> list[int]:
     """The next token of each row; rows with the same rule are processed together."""
     best = group.scores.argmax(-1).tolist()
-    alike: dict[Any, list[int]] = {}
+    alike: dict[int, list[int]] = {}
     for place, row in enumerate(group.rows):
-        if row.draws or row.processors:
-            alike.setdefault(place if row.rule is None else row.rule, []).append(place)
+        if row.rule.draws or row.rule.processors:
+            alike.setdefault(id(row.rule), []).append(place)
     for places in alike.values():
         first = group.rows[places[0]]
         for place, scores in zip(places, first.processed(group.scores[places]), strict=True):
             row = group.rows[place]
-            best[place] = row.draw(scores) if row.draws else int(scores.argmax())
+            best[place] = row.draw(scores) if row.rule.draws else int(scores.argmax())
     return best

@@ -41,7 +41,7 @@ from desta2.errors import ConfigError
 from desta2.model.bases import device_of
 from desta2.model.batching import LeftPadded
 from desta2.model.chat import Question
-from desta2.serve.options import Options
+from desta2.serve.options import Options, Rule
 from desta2.serve.speaking import Finish
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ def prompt_embeds(model: Desta2Model, question: Question) -> Tensor:
     return model.embed(batch.input_ids, audio, batch.audio_slots([question.slots]))[0]
 
 
-def parameters(options: Options) -> dict[str, float]:
+def parameters(rule: Rule) -> dict[str, float]:
     """How tokens are chosen, by vLLM's names.
 
     Raises:
         ConfigError: The LLM's generation config asks for what vLLM does not do.
     """
     found = dict(_NEUTRAL)
-    for own in options.processors:
+    for own in rule.processors:
         if type(own) not in _PARAMETERS:
             known = ", ".join(_NEUTRAL)
             raise ConfigError(
@@ -100,7 +100,7 @@ def parameters(options: Options) -> dict[str, float]:
             )
         name, attribute = _PARAMETERS[type(own)]
         found[name] = getattr(own, attribute)
-    return found if options.draws else {**found, "temperature": 0.0}
+    return found if rule.draws else {**found, "temperature": 0.0}
 
 
 def request_body(
@@ -124,7 +124,7 @@ def request_body(
     """
     body: dict[str, Any] = {
         "model": name,
-        **parameters(options),
+        **parameters(options.rule),
         PENALTY: _NEUTRAL[PENALTY],
         "max_tokens": options.longest,
         "stop_token_ids": ends,

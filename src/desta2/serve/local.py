@@ -20,6 +20,7 @@ from desta2.model.hearing import processor_of
 from desta2.model.sampling import Sampling
 from desta2.model.stopping import end_ids
 from desta2.serve.batch import Batch
+from desta2.serve.options import OptionsFinder
 from desta2.serve.rows import Row
 from desta2.serve.speaking import Delta
 
@@ -77,6 +78,7 @@ class LocalSpeaker:
     def __init__(self, model: Desta2Model) -> None:
         self.steps = 0
         self._model = model
+        self._options = OptionsFinder(model.llm)
         self._batch = Batch(model)
         self._ends = end_ids(model.llm, processor_of(model).tokenizer)
         self._present: dict[int, Waiting] = {}  # of the rows in the batch, by the row's id
@@ -98,7 +100,8 @@ class LocalSpeaker:
             InputError: The prompt leaves no room for an answer.
             RunError: The LLM failed, or the speaker was closed.
         """
-        waiting = Waiting(Row(self._model, question, sampling, self._ends))
+        options = self._options.find(question, sampling)
+        waiting = Waiting(Row(self._model, question, options, sampling, self._ends))
         with self._awake:
             if self._closed:
                 raise RunError("the server is being shut down")

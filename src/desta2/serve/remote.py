@@ -30,7 +30,7 @@ from desta2.model.sampling import Sampling
 from desta2.model.stopping import end_ids
 from desta2.serve.completions import PENALTY, Event, Events, parameters, prompt_embeds, request_body
 from desta2.serve.gate import Overloaded
-from desta2.serve.options import options_of
+from desta2.serve.options import OptionsFinder
 from desta2.serve.speaking import Delta
 from desta2.serve.writing import Writing
 
@@ -94,7 +94,7 @@ def check_engine(engine: Engine, model: Desta2Model) -> None:
             engine.served.root,
             model.config.llm_id,
         )
-    wanted = parameters(options_of(model.llm, Question([0], [], [], []), Sampling()))
+    wanted = parameters(OptionsFinder(model.llm).find(Question([0], [], [], []), Sampling()).rule)
     if wanted[PENALTY] != 1:
         log.warning(
             "the LLM's generation config has a %s of %g; vLLM fails where it is to apply one among prompts "
@@ -116,6 +116,7 @@ class RemoteSpeaker:
     def __init__(self, model: Desta2Model, engine: Engine, silence: float = 120.0) -> None:
         self._model, self._engine, self._silence = model, engine, silence
         self._closed = False
+        self._options = OptionsFinder(model.llm, engine.served.context)
         self._ends = end_ids(model.llm, processor_of(model).tokenizer)
         self._client = httpx2.AsyncClient(
             headers={**engine.headers, "Content-Type": "application/json"},
@@ -146,7 +147,7 @@ class RemoteSpeaker:
 
     def _begin(self, question: Question, sampling: Sampling) -> tuple[bytes, Writing]:
         served = self._engine.served
-        options = options_of(self._model.llm, question, sampling, served.context)
+        options = self._options.find(question, sampling)
         prompt = prompt_embeds(self._model, question) if question.embeds else question.input_ids
         body = request_body(
             served.name, prompt, options, ends=self._ends, stops=sampling.stops, seed=sampling.seed
